@@ -1,0 +1,58 @@
+# make reproduce | test | lint | bench | clean ...; each sets up .venv by itself when it is missing or stale.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CORES ?= $(shell nproc)
+STUDY ?= quickstart
+# One core per training run: every run gets one thread, Snakemake starts as many runs as there are cores.
+ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.PHONY: help setup reproduce study progress test test-slow test-gpu test-starcraft lint bench clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(STAMP) ## create .venv from requirements.lock
+
+# pip first installs torch by itself: on machines with a local CPU wheel of that version it is taken from there.
+$(STAMP): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11, or give PYTHON=/path/to/python" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.lock)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+reproduce: $(STAMP) ## the quickstart study, from training to figures in results/quickstart
+	$(MAKE) --no-print-directory study STUDY=quickstart
+
+study: $(STAMP) ## any study: make study STUDY=matrix
+	@$(ENV) $(BIN)/snakemake --profile workflow/profiles/default --cores $(CORES) --unlock $(STUDY) >/dev/null 2>&1 || true
+	$(ENV) $(BIN)/snakemake --profile workflow/profiles/default --cores $(CORES) $(STUDY)
+
+progress: $(STAMP) ## how far the runs of a study are: make progress STUDY=quickstart
+	@$(ENV) $(BIN)/python -m analysis progress results/$(STUDY)
+
+test: $(STAMP) ## the default tests
+	$(ENV) $(BIN)/python -m pytest -q -n $(CORES)
+
+test-slow: $(STAMP) ## learning curves and statistics that take minutes
+	$(ENV) $(BIN)/python -m pytest -q -m slow
+
+test-gpu: $(STAMP) ## needs a CUDA device
+	$(ENV) $(BIN)/python -m pytest -q -m gpu
+
+test-starcraft: $(STAMP) ## needs StarCraft II and the smac package
+	$(ENV) $(BIN)/python -m pytest -q -m starcraft
+
+lint: $(STAMP) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP) ## environment and search throughput on one core
+	$(ENV) $(BIN)/python -m tests.benchmarks.bench_envs
+	$(ENV) $(BIN)/python -m tests.benchmarks.bench_search
+
+clean: ## remove caches and the environment; results stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .snakemake
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

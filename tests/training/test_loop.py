@@ -1,0 +1,113 @@
+"""The training loop with a toy learner: marks, stop and resume, signals, finished runs."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from training.errors import UserError
+from training.loop import Schedule, train
+from training.metrics import read_records, without_clock
+from training.run import RunDirectory
+
+
+class Counter:
+    """Does three environment steps a call; its 'win rate' follows from its state, so any loss of state shows."""
+
+    def __init__(self, signal_at=None):
+        self.env_steps = self.updates = self.episodes = 0
+        self.signal_at = signal_at
+
+    def advance(self):
+        self.env_steps += 3
+        self.updates += 1
+        self.episodes = self.env_steps // 6
+        if self.signal_at == self.updates:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def evaluate(self):
+        share = (self.updates * 37 % 101) / 101
+        return {"num_episodes": 4, "win_rate": share, "return_mean": share, "return_std": 0.0, "length_mean": 6.0}
+
+    def drain_metrics(self):
+        return {"loss": 1.0 / (1 + self.updates)} if self.updates else {}
+
+    def state_dict(self):
+        return {"counts": (self.env_steps, self.updates, self.episodes)}
+
+    def load_state_dict(self, state):
+        self.env_steps, self.updates, self.episodes = state["counts"]
+
+
+def start(path, learner, **schedule):
+    run = RunDirectory(path)
+    run.prepare({"seed": 0})
+    return train(learner, run, Schedule(**{"env_steps": 30, "eval_every": 10} | schedule))
+
+
+def records(path):
+    return [without_clock(r) for r in read_records(path / "metrics.jsonl")]
+
+
+def test_evaluations_fall_on_their_marks_and_done_comes_last(tmp_path):
+    assert start(tmp_path / "a", Counter()) == 0
+    evals = [r for r in records(tmp_path / "a") if r["kind"] == "eval"]
+    assert [(r["mark"], r["env_steps"]) for r in evals] == [(0, 0), (10, 12), (20, 21), (30, 30)]
+    done = json.loads((tmp_path / "a" / "done.json").read_text())
+    assert done["env_steps"] == 30
+    assert without_clock(done["final"]) == evals[-1]
+
+
+def test_stop_and_resume_writes_the_same_records_as_no_stop(tmp_path):
+    start(tmp_path / "whole", Counter())
+    assert start(tmp_path / "parts", Counter(), stop_at=14) == 0
+    assert not (tmp_path / "parts" / "done.json").exists()
+    start(tmp_path / "parts", Counter())
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+
+
+def test_records_after_the_last_checkpoint_are_written_again_after_a_kill(tmp_path):
+    start(tmp_path / "whole", Counter())
+    start(tmp_path / "killed", Counter(), stop_at=14)
+    with open(tmp_path / "killed" / "metrics.jsonl", "a") as file:  # what a killed process wrote after its checkpoint
+        file.write(json.dumps(records(tmp_path / "whole")[-1] | {"wall_seconds": 1.0}) + '\n{"kind": "ev')
+    start(tmp_path / "killed", Counter())
+    assert records(tmp_path / "killed") == records(tmp_path / "whole")
+
+
+def test_a_signal_saves_and_says_so_in_the_exit_code(tmp_path):
+    start(tmp_path / "whole", Counter())
+    assert start(tmp_path / "s", Counter(signal_at=3)) == 128 + signal.SIGTERM
+    assert (tmp_path / "s" / "checkpoint.pt").exists() and not (tmp_path / "s" / "done.json").exists()
+    start(tmp_path / "s", Counter())
+    assert records(tmp_path / "s") == records(tmp_path / "whole")
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    start(tmp_path / "a", Counter())
+    before = (tmp_path / "a" / "metrics.jsonl").read_bytes()
+    learner = Counter()
+    assert start(tmp_path / "a", learner) == 0
+    assert learner.env_steps == 0
+    assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_corrupt_checkpoint_stops_the_run_before_anything_is_overwritten(tmp_path):
+    start(tmp_path / "a", Counter(), stop_at=14)
+    (tmp_path / "a" / "checkpoint.pt").write_bytes(b"nonsense")
+    before = (tmp_path / "a" / "metrics.jsonl").read_bytes()
+    with pytest.raises(UserError, match="corrupt"):
+        start(tmp_path / "a", Counter())
+    assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("bad", [{"env_steps": 0}, {"eval_every": 0}, {"eval_every": 31}, {"checkpoint_seconds": 0}])
+def test_bad_schedules_are_refused(bad):
+    with pytest.raises(ValueError, match="must"):
+        Schedule(**{"env_steps": 30, "eval_every": 10} | bad)
+
+
+def test_the_budget_is_the_last_mark_even_if_it_is_no_multiple():
+    assert Schedule(env_steps=25, eval_every=10).marks == [0, 10, 20, 25]
+    assert Schedule(env_steps=20, eval_every=10).marks == [0, 10, 20]

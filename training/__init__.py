@@ -1,0 +1,1 @@
+"""What every learner shares: configs, run directories, metrics, checkpoints, the evaluation and training loops."""

@@ -1,0 +1,169 @@
+"""Command-line parts that all programs share: common flags, one-line errors, threads, the `train` command."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import torch
+
+import envs
+from training import provenance
+from training.config import to_dict
+from training.errors import UserError
+from training.loop import Learner, Schedule, train
+from training.progress import MODES, make_reporters
+from training.run import RunDirectory, write_json
+
+EXIT_BAD_INPUT = 2
+
+
+def add_train_flags(parser: argparse.ArgumentParser, *, default_preset: str) -> None:
+    """The flags every `train` command takes."""
+    parser.add_argument("--map", required=True, help="environment name, e.g. 3m or matrix_1")
+    parser.add_argument("--seed", type=int, required=True, help="run seed, a non-negative integer")
+    parser.add_argument("--out", type=Path, required=True, help="run directory; the same command continues it")
+    parser.add_argument("--preset", default=default_preset, help="named settings (default: %(default)s)")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", nargs="+", default=[], metavar="KEY=VALUE", help="change a setting"
+    )
+    parser.add_argument("--backend", default=None, help="skirmish, matrix or smac (default: by the name of the map)")
+    parser.add_argument(
+        "--env-steps", type=int, default=50_000, help="budget in environment steps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--eval-every", type=int, default=None, help="environment steps (default: a tenth of the budget)"
+    )
+    parser.add_argument("--eval-episodes", type=int, default=32, help="episodes per evaluation (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of this run (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: %(default)s)")
+    parser.add_argument("--progress", choices=MODES, default="auto", help="auto: bar on a terminal, else lines")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into OUT/tensorboard")
+    parser.add_argument(
+        "--checkpoint-every",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="wall time between checkpoints (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--stop-at", type=int, default=None, metavar="ENV_STEPS", help="save and leave there; the same command goes on"
+    )
+
+
+def set_threads(threads: int) -> None:
+    """Use `threads` CPU threads in torch and numba. Raises: UserError if that is impossible."""
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    if threads < 1:
+        raise UserError(f"threads must be at least 1, got {threads}")
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, most))
+
+
+def check_device(device: str) -> None:
+    """Raises: UserError if torch cannot compute on `device`."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {device!r} is not available ({reason}): use --device cpu") from error
+
+
+def run_train(
+    arguments: argparse.Namespace,
+    *,
+    program: str,
+    algorithm: str,
+    config: Any,
+    make_learner: Callable[..., Learner],
+) -> int:
+    """Check everything, then train.
+
+    Args:
+      arguments: parsed flags of `add_train_flags`.
+      program: module that was called, `mazero` or `baselines`.
+      algorithm: name of the algorithm.
+      config: its resolved config dataclass.
+      make_learner: called as `make_learner(config, make_env=..., seed=..., device=..., eval_episodes=...)`, where
+        `make_env(num_envs, observation, seed)` builds an environment.
+    Returns: exit code.
+    Raises: UserError before anything was written, if the input is bad.
+    """
+    if arguments.seed < 0:
+        raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
+    if arguments.eval_episodes < 1:
+        raise UserError(f"eval-episodes must be at least 1, got {arguments.eval_episodes}")
+    set_threads(arguments.threads)
+    check_device(arguments.device)
+    eval_every = arguments.eval_every or max(1, arguments.env_steps // 10)
+    try:
+        schedule = Schedule(arguments.env_steps, eval_every, arguments.checkpoint_every, arguments.stop_at)
+        backend = envs.make(arguments.map, backend=arguments.backend).info.backend
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+    def make_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
+        return envs.make(arguments.map, backend=backend, num_envs=num_envs, observation=observation, seed=seed)
+
+    run = RunDirectory(arguments.out)
+    resolved = {
+        "program": program,
+        "algorithm": algorithm,
+        "preset": arguments.preset,
+        "map": arguments.map,
+        "backend": backend,
+        "seed": arguments.seed,
+        "threads": arguments.threads,
+        "device": arguments.device,
+        "budget": {"env_steps": schedule.env_steps},
+        "evaluation": {"every": schedule.eval_every, "episodes": arguments.eval_episodes},
+        "config": to_dict(config),
+    }
+    learner = make_learner(
+        config, make_env=make_env, seed=arguments.seed, device=arguments.device, eval_episodes=arguments.eval_episodes
+    )
+    run.prepare(resolved)
+    with run.lock():
+        if run.finished:
+            logging.getLogger(__name__).info("%s is finished already", run.path)
+            return 0
+        if not run.provenance_path.exists():
+            record = provenance.collect(
+                backend=backend,
+                threads=arguments.threads,
+                device=arguments.device,
+                command=provenance.command_line(program),
+            )
+            write_json(run.provenance_path, record)
+        reporters = make_reporters(
+            arguments.progress,
+            title=f"{arguments.map} {algorithm} seed={arguments.seed} ({run.path.parent.name})",
+            total=schedule.env_steps,
+            tensorboard=run.path / "tensorboard" if arguments.tensorboard else None,
+            from_step=learner.env_steps,
+        )
+        try:
+            return train(learner, run, schedule, reporters)
+        finally:
+            for reporter in reporters:
+                reporter.close()
+
+
+def flat_overrides(arguments: argparse.Namespace) -> list[str]:
+    """The `--set` values of all occurrences of the flag, in order."""
+    return [item for group in arguments.overrides for item in group]
+
+
+def main(run: Callable[[list[str]], int], argv: list[str] | None = None) -> int:
+    """Call `run(argv)`; a UserError becomes one line on stderr and exit code 2. Everything else keeps its traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return run(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        return EXIT_BAD_INPUT

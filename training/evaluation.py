@@ -1,0 +1,51 @@
+"""The one evaluation loop: E greedy episodes side by side, the same for every method."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from envs.interface import VectorEnv
+
+
+class Policy(Protocol):
+    """Chooses joint actions for every slot of a vectorised environment."""
+
+    def start(self, num_envs: int) -> None:
+        """New episodes begin in all `num_envs` slots: forget hidden states."""
+
+    def act(self, env: VectorEnv) -> np.ndarray:
+        """Joint actions (B, n) for the environment's current observations; those of finished slots are ignored."""
+
+
+def evaluate(policy: Policy, env: VectorEnv, *, seed: int) -> dict[str, float]:
+    """Play one episode in every slot of `env` and summarise.
+
+    Args:
+      policy: acts greedily; it sees observations and availability as in training.
+      env: B slots, so B episodes; it must not be the training environment.
+      seed: seed of these episodes.
+    Returns: num_episodes, win_rate in [0, 1], return_mean and return_std (undiscounted team return, population
+      deviation), length_mean (environment steps).
+    """
+    env.reset(seed)
+    policy.start(env.num_envs)
+    returns = np.zeros(env.num_envs)
+    lengths = np.zeros(env.num_envs, dtype=np.int64)
+    for _ in range(env.info.episode_limit):
+        running = ~env.finished
+        if not running.any():
+            break
+        env.step(policy.act(env))
+        returns[running] += env.reward[running]
+        lengths[running] += 1
+    if not env.finished.all():
+        raise RuntimeError(f"{env.info.name}: an episode outlived its limit of {env.info.episode_limit} steps")
+    return {
+        "num_episodes": env.num_envs,
+        "win_rate": float(env.won.mean()),
+        "return_mean": float(returns.mean()),
+        "return_std": float(returns.std()),
+        "length_mean": float(lengths.mean()),
+    }

@@ -1,0 +1,209 @@
+"""The loop every learner runs in: evaluation at fixed marks, metrics, checkpoints, clean stops, exact resume."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Protocol
+
+from training import checkpoint
+from training.metrics import MetricsWriter
+from training.progress import Reporter
+from training.run import RunDirectory
+
+logger = logging.getLogger(__name__)
+
+
+class Learner(Protocol):
+    """What the loop needs of an algorithm."""
+
+    env_steps: int
+    updates: int
+    episodes: int
+
+    def advance(self) -> None:
+        """The smallest unit of work: some environment steps and the updates they call for."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Greedy episodes through `training.evaluation.evaluate`; may add further floats."""
+
+    def drain_metrics(self) -> dict[str, float]:
+        """Means of losses and throughput since the last call."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly, random states included."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When to evaluate, to save and to stop."""
+
+    env_steps: int
+    """Budget in environment steps."""
+    eval_every: int
+    """Environment steps between evaluations; one more comes before the first step."""
+    checkpoint_seconds: float = 60.0
+    """Wall time between checkpoints. Has no influence on results."""
+    stop_at: int | None = None
+    """Save and leave once this many environment steps are done, though the budget is larger (to go on later)."""
+
+    def __post_init__(self) -> None:
+        if self.env_steps < 1:
+            raise ValueError(f"env_steps must be at least 1, got {self.env_steps}: give a budget in environment steps")
+        if not 1 <= self.eval_every <= self.env_steps:
+            raise ValueError(
+                f"eval_every must lie in 1..env_steps ({self.env_steps}), got {self.eval_every}: "
+                f"give the environment steps between evaluations"
+            )
+        if self.checkpoint_seconds <= 0:
+            raise ValueError(f"checkpoint_seconds must be positive, got {self.checkpoint_seconds}")
+
+    @property
+    def marks(self) -> list[int]:
+        """Evaluation points: 0, eval_every, 2 eval_every, ..., and the budget."""
+        inner = list(range(0, self.env_steps, self.eval_every))
+        return [*inner, self.env_steps]
+
+
+class StopSignal:
+    """Turns SIGTERM and SIGINT into a request to save and leave; restores the old handlers on exit."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._old[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+
+
+def train(learner: Learner, run: RunDirectory, schedule: Schedule, reporters: Sequence[Reporter] = ()) -> int:
+    """Run `learner` up to its budget, or from its last checkpoint on.
+
+    Returns: 0 when the budget is done or `stop_at` was reached, 128 + number after a signal.
+    A run that is finished already is left as it is.
+    """
+    if run.finished:
+        logger.info("%s is finished already", run.path)
+        return 0
+    state = _Progress(schedule)
+    keep_bytes = 0
+    if run.checkpoint_path.exists():
+        saved = checkpoint.load(run.checkpoint_path)
+        learner.load_state_dict(saved["learner"])
+        state.load_state_dict(saved["progress"])
+        keep_bytes = saved["metrics_bytes"]
+        logger.info("resuming %s at %d environment steps", run.path, learner.env_steps)
+    with contextlib.closing(MetricsWriter(run.metrics_path, keep_bytes=keep_bytes)) as writer:
+        return _run(learner, run, schedule, reporters, state, writer)
+
+
+def _run(
+    learner: Learner,
+    run: RunDirectory,
+    schedule: Schedule,
+    reporters: Sequence[Reporter],
+    state: _Progress,
+    writer: MetricsWriter,
+) -> int:
+    def emit(record: dict[str, Any]) -> None:
+        writer.write(record)
+        for reporter in reporters:
+            reporter.record(record)
+
+    def save() -> None:
+        # The metrics go to disk first: a checkpoint must never point behind the end of the file.
+        metrics_bytes = writer.sync()
+        state.touch()
+        checkpoint.save(
+            run.checkpoint_path,
+            {"learner": learner.state_dict(), "progress": state.state_dict(), "metrics_bytes": metrics_bytes},
+        )
+
+    with StopSignal() as stop:
+        last_save = time.monotonic()
+        while True:
+            while state.pending and learner.env_steps >= state.pending[0]:
+                state.last_eval = _evaluate(learner, state, emit)
+            if not state.pending:
+                break
+            asked_to_pause = schedule.stop_at is not None and learner.env_steps >= schedule.stop_at
+            if stop.received is not None or asked_to_pause:
+                save()
+                logger.info("stopped at %d environment steps; the same command goes on", learner.env_steps)
+                return 0 if stop.received is None else 128 + stop.received
+            if time.monotonic() - last_save >= schedule.checkpoint_seconds:
+                save()
+                last_save = time.monotonic()
+            learner.advance()
+            for reporter in reporters:
+                reporter.advance(learner.env_steps)
+    save()
+    run.finish(
+        {
+            "env_steps": learner.env_steps,
+            "updates": learner.updates,
+            "episodes": learner.episodes,
+            "wall_seconds": round(state.wall_seconds(), 3),
+            "final": state.last_eval,
+        }
+    )
+    return 0
+
+
+class _Progress:
+    """Marks still to come, the last evaluation, and wall time summed over all sessions of the run."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.pending = schedule.marks
+        self.last_eval: dict[str, Any] | None = None
+        self._before = 0.0
+        self._since = time.monotonic()
+
+    def wall_seconds(self) -> float:
+        return self._before + time.monotonic() - self._since
+
+    def touch(self) -> None:
+        """Fold the time of this session into the saved total."""
+        self._before, self._since = self.wall_seconds(), time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"pending": list(self.pending), "last_eval": self.last_eval, "wall_seconds": self._before}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.pending, self.last_eval = list(state["pending"]), state["last_eval"]
+        self._before, self._since = state["wall_seconds"], time.monotonic()
+
+
+def _evaluate(learner: Learner, state: _Progress, emit: Any) -> dict[str, Any]:
+    """Write a train record (if there is anything to say) and the eval record of the next mark."""
+    counts = {"env_steps": learner.env_steps, "updates": learner.updates, "episodes": learner.episodes}
+    means = learner.drain_metrics()
+    if means:
+        emit({"kind": "train", **counts, "wall_seconds": round(state.wall_seconds(), 3), **means})
+    result = learner.evaluate()
+    record = {
+        "kind": "eval",
+        "mark": state.pending.pop(0),
+        **counts,
+        "wall_seconds": round(state.wall_seconds(), 3),
+        **result,
+    }
+    emit(record)
+    return record

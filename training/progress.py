@@ -1,0 +1,106 @@
+"""What a person sees while a run goes on: a bar on a terminal, or one line per evaluation; TensorBoard on request."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from tqdm import tqdm
+
+MODES = ("auto", "bar", "lines", "none")
+
+
+class Reporter(Protocol):
+    """Hears of every record and of the environment steps done."""
+
+    def advance(self, env_steps: int) -> None:
+        """`env_steps` have been done in total."""
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """A metrics record was written."""
+
+    def close(self) -> None:
+        """The run ends here."""
+
+
+class Bar:
+    """A tqdm bar over environment steps with the last win rate behind it."""
+
+    def __init__(self, title: str, total: int, stream: TextIO) -> None:
+        self._bar = tqdm(total=total, desc=title, unit="step", file=stream, dynamic_ncols=True)
+
+    def advance(self, env_steps: int) -> None:
+        """Move the bar."""
+        self._bar.update(min(env_steps, self._bar.total) - self._bar.n)
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Show the last evaluation."""
+        if record["kind"] == "eval":
+            self._bar.set_postfix_str(f"win {record['win_rate']:.2f} return {record['return_mean']:.2f}")
+
+    def close(self) -> None:
+        """Leave the finished bar on the screen."""
+        self._bar.close()
+
+
+class Lines:
+    """One line per evaluation: fit for logs and for many runs on one terminal."""
+
+    def __init__(self, title: str, total: int, stream: TextIO) -> None:
+        self._title, self._total, self._stream = title, total, stream
+
+    def advance(self, env_steps: int) -> None:
+        """Lines come with records only."""
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Print an evaluation."""
+        if record["kind"] == "eval":
+            self._stream.write(
+                f"{self._title}  {record['mark']:>{len(str(self._total))}}/{self._total} steps  "
+                f"win {record['win_rate']:.2f}  return {record['return_mean']:7.2f}  {record['wall_seconds']:6.0f} s\n"
+            )
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class TensorBoard:
+    """Every number of every record as a scalar under `eval/` or `train/`, over environment steps."""
+
+    def __init__(self, directory: Path, *, from_step: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # takes a second to import: only on request
+
+        self._writer = SummaryWriter(str(directory), purge_step=from_step or None)
+
+    def advance(self, env_steps: int) -> None:
+        """Scalars come with records only."""
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Write the scalars of a record."""
+        for name, value in record.items():
+            if isinstance(value, int | float) and name != "env_steps":
+                self._writer.add_scalar(f"{record['kind']}/{name}", value, record["env_steps"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        self._writer.close()
+
+
+def make_reporters(
+    mode: str, *, title: str, total: int, tensorboard: Path | None = None, from_step: int = 0
+) -> list[Reporter]:
+    """Reporters for `mode` (one of MODES; auto: bar on a terminal, else lines) and, if given, TensorBoard."""
+    reporters: list[Reporter] = []
+    if mode == "auto":
+        mode = "bar" if sys.stderr.isatty() else "lines"
+    if mode == "bar":
+        reporters.append(Bar(title, total, sys.stderr))
+    elif mode == "lines":
+        reporters.append(Lines(title, total, sys.stderr))
+    if tensorboard is not None:
+        reporters.append(TensorBoard(tensorboard, from_step=from_step))
+    return reporters

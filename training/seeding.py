@@ -1,0 +1,40 @@
+"""One run seed, several independent named random streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+STREAMS = ("init", "env", "actor", "search", "replay", "reanalyze", "eval", "explore")
+
+
+class Streams:
+    """Named `numpy` generators spawned from one seed; their states can be saved and put back.
+
+    The order of `STREAMS` is part of the format: append new names at the end, or old seeds change meaning.
+    """
+
+    def __init__(self, seed: int) -> None:
+        children = np.random.SeedSequence(seed).spawn(len(STREAMS))
+        self._generators = {name: np.random.Generator(np.random.PCG64(child)) for name, child in zip(STREAMS, children)}
+
+    def __getattr__(self, name: str) -> np.random.Generator:
+        try:
+            return self.__dict__["_generators"][name]
+        except KeyError:
+            raise AttributeError(f"no random stream {name!r}: known are {', '.join(STREAMS)}") from None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Bit-generator states by stream name."""
+        return {name: generator.bit_generator.state for name, generator in self._generators.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        for name, generator in self._generators.items():
+            generator.bit_generator.state = state[name]
+
+
+def draw_seed(generator: np.random.Generator) -> int:
+    """A fresh 63-bit seed for an environment or a kernel."""
+    return int(generator.integers(0, 2**63 - 1))
