@@ -1,0 +1,149 @@
+"""Let a scripted policy play: win rate, return and length; and what the simulator's choices do to them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from envs.skirmish.env import SkirmishEnv
+from envs.skirmish.maps import map_names
+from envs.skirmish.policies import POLICIES, make_policy
+from envs.skirmish.rules import Rules
+
+MAX_SLOTS = 256
+
+# One change at a time of a choice of `rules.py`, to see how much rests on it.
+ALTERNATIVES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("documented choices", {}),
+    ("no cooldown jitter", {"jitter_scale": 0.0}),
+    ("cooldown fraction dropped", {"carry_fraction": False}),
+    ("acquisition between centres", {"acquire_to_edge": False}),
+    ("scan every 8 loops", {"scan_interval": 8}),
+    ("no head start", {"respawn_loops": 0}),
+    ("placement varies by 0.2", {"placement_jitter": 0.2}),
+    ("placement gap 0.3", {"placement_gap": 0.3}),
+    ("enemies converge on the point", {"formation_move": False}),
+    ("backswing never holds", {"backswing_holds": False}),
+    ("attackers can be pushed", {"attackers_hold_ground": False}),
+    ("no steering around", {"steer_around": False}),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Statistics of finished episodes."""
+
+    episodes: int
+    win_rate: float
+    draw_or_timeout_rate: float  # neither won nor lost
+    return_mean: float
+    return_std: float
+    length_mean: float
+    length_min: int
+    length_max: int
+
+
+def play(
+    name: str,
+    *,
+    policy: str = "heuristic",
+    episodes: int = 1000,
+    seed: int = 0,
+    rules: Rules | None = None,
+    **options: Any,
+) -> Outcome:
+    """Play episodes to their end, every slot the same number, so that short episodes are not over-represented.
+
+    Args:
+      name: map; policy: one of `policies.POLICIES`.
+      episodes: at least 1; rounded up to a multiple of the slots (at most 256).
+      rules, options: as for `SkirmishEnv`.
+    Raises: ValueError for unknown names or episodes < 1.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, got {episodes!r}: pass how many to play")
+    rounds = -(-episodes // MAX_SLOTS)
+    slots = -(-episodes // rounds)
+    env = SkirmishEnv(name, num_envs=slots, seed=seed, rules=rules, **options)
+    script = make_policy(policy, env, seed)
+    returns, lengths, won, lost = [], [], [], []
+    for _ in range(rounds):
+        env.reset()
+        total = np.zeros(slots)
+        while not env.finished.all():
+            script.play_step()
+            total += env.reward
+        returns.append(total)
+        lengths.append(env.t.copy())
+        won.append(env.won.copy())
+        lost.append(env.terminated & ~env.won & env.alive[:, env.info.n_agents :].any(1))
+    flat_returns, flat_lengths = np.concatenate(returns), np.concatenate(lengths)
+    wins, losses = np.concatenate(won), np.concatenate(lost)
+    return Outcome(
+        episodes=len(wins),
+        win_rate=float(wins.mean()),
+        draw_or_timeout_rate=float((~wins & ~losses).mean()),
+        return_mean=float(flat_returns.mean()),
+        return_std=float(flat_returns.std()),
+        length_mean=float(flat_lengths.mean()),
+        length_min=int(flat_lengths.min()),
+        length_max=int(flat_lengths.max()),
+    )
+
+
+def sensitivity(name: str, *, policy: str = "heuristic", episodes: int = 1000, seed: int = 0) -> dict[str, Outcome]:
+    """Outcome under each of `ALTERNATIVES`; arguments as for `play`."""
+    return {
+        label: play(name, policy=policy, episodes=episodes, seed=seed, rules=replace(Rules(), **change))
+        for label, change in ALTERNATIVES
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line. Returns the exit code; bad input is one line on stderr and code 2."""
+    parser = argparse.ArgumentParser(prog="python -m envs.skirmish", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command, text in (
+        ("play", "let a scripted policy play and print its statistics"),
+        ("sensitivity", "the same under other choices where the public facts end"),
+        ("maps", "list the maps"),
+    ):
+        sub = commands.add_parser(command, help=text)
+        if command != "maps":
+            sub.add_argument("--map", default="3m", help="map name (default 3m)")
+            sub.add_argument("--policy", default="heuristic", help=f"one of {', '.join(POLICIES)} (default heuristic)")
+            sub.add_argument("--episodes", type=int, default=1000, help="number of episodes (default 1000)")
+            sub.add_argument("--seed", type=int, default=0, help="seed of all randomness (default 0)")
+    arguments = parser.parse_args(argv)
+    if arguments.command == "maps":
+        print("\n".join(map_names()))
+        return 0
+    run = {"policy": arguments.policy, "episodes": arguments.episodes, "seed": arguments.seed}
+    try:
+        if arguments.command == "play":
+            print(table({f"{arguments.map} {arguments.policy}": play(arguments.map, **run)}))
+        else:
+            print(table(sensitivity(arguments.map, **run)))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def table(outcomes: dict[str, Outcome]) -> str:
+    """Outcomes as aligned text, one line each."""
+    width = max(len(label) for label in outcomes)
+    header = f"{'':{width}}  episodes  win rate   (+-)  undecided  return        length (steps)"
+    lines = [header]
+    for label, o in outcomes.items():
+        error = 1.96 * np.sqrt(o.win_rate * (1 - o.win_rate) / o.episodes)
+        lines.append(
+            f"{label:{width}}  {o.episodes:8d}  {o.win_rate:8.3f}  {error:5.3f}  {o.draw_or_timeout_rate:9.3f}  "
+            f"{o.return_mean:5.2f} +- {o.return_std:4.2f}  {o.length_mean:5.1f} ({o.length_min}-{o.length_max})"
+        )
+    return "\n".join(lines)
