@@ -1,0 +1,159 @@
+"""All settings of MAZero, one frozen dataclass per concern. Values live in `presets/*.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mazero.networks import NetworkConfig
+from mazero.search import SearchConfig
+
+PRESETS = Path(__file__).parent / "presets"
+VALUE_TARGETS = ("predicted", "search")
+POLICY_WEIGHTS = ("visits", "importance")
+
+
+@dataclass(frozen=True)
+class SelfPlayConfig:
+    """How experience is collected."""
+
+    num_envs: int = 4
+    """Episodes side by side; one vector step adds as many environment steps."""
+    temperature: float = 1.0
+    """Actions are drawn with probability proportional to visit count ** (1 / temperature)."""
+    observation: str = "mazero"
+    """Observation family of the environment, `mazero` or `smac`."""
+
+    def __post_init__(self) -> None:
+        if self.num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {self.num_envs}")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}: 1 samples by visit counts")
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Prioritised replay over transitions (Schaul et al. 2015)."""
+
+    start: int = 300
+    """Environment steps stored before learning starts; until then acting is random among the sampled joint actions."""
+    capacity: int | None = None
+    """Most environment steps kept (oldest episodes go first); null keeps everything, as the paper's runs do."""
+    priority_alpha: float = 0.6
+    """Exponent of the priorities; 0 samples uniformly."""
+    beta_start: float = 0.4
+    """Exponent of the importance weights at the start; it reaches `beta_end` with the last planned update."""
+    beta_end: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.start < 1:
+            raise ValueError(f"start must be at least 1 environment step, got {self.start}")
+        if self.capacity is not None and self.capacity < self.start:
+            raise ValueError(f"capacity ({self.capacity}) must not be below start ({self.start})")
+        for name in ("priority_alpha", "beta_start", "beta_end"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    """What the networks are trained towards."""
+
+    unroll_steps: int = 5
+    """U, model steps per sample."""
+    td_steps: int = 5
+    """Steps of the value target's return at most; shortened as the data ages."""
+    td_age_share: float = 0.3
+    """One step less for each such share of all planned updates that a transition is old."""
+    value_bootstrap: str = "predicted"
+    """`predicted`: target network's value at the real observation; `search`: stored root value of the search."""
+    reanalyze_ratio: float = 1.0
+    """Share of the samples whose policy targets are searched afresh with the target network."""
+    write_back: bool = False
+    """Whether fresh searches replace the stored ones (a departure: the release throws them away)."""
+    target_interval: int = 200
+    """Updates between copies into the target network; the copy used is one period old."""
+
+    def __post_init__(self) -> None:
+        for name in ("unroll_steps", "td_steps", "target_interval"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.reanalyze_ratio <= 1:
+            raise ValueError(
+                f"reanalyze_ratio must lie in [0, 1], got {self.reanalyze_ratio}: it is a share of samples"
+            )
+        if self.td_age_share <= 0:
+            raise ValueError(f"td_age_share must be positive, got {self.td_age_share}")
+        if self.value_bootstrap not in VALUE_TARGETS:
+            raise ValueError(f"value_bootstrap must be one of {', '.join(VALUE_TARGETS)}, got {self.value_bootstrap!r}")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights and shape of the loss."""
+
+    awpo: bool = True
+    """Weigh every searched joint action by its advantage (AWPO); false: behaviour cloning of the search (ablation)."""
+    awpo_alpha: float = 3.0
+    """Temperature of exp(advantage / alpha)."""
+    weight_cap: float = 3.0
+    """exp(advantage / alpha) is cut off here."""
+    policy_weight: str = "visits"
+    """w(c): `visits` = n_c / N (the release's "sharp"); `importance` = pi beta_hat / beta (its "raw")."""
+    value: float = 0.25
+    consistency: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("awpo_alpha", "weight_cap"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("value", "consistency"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}: it is the weight of a loss")
+        if self.policy_weight not in POLICY_WEIGHTS:
+            raise ValueError(f"policy_weight must be one of {', '.join(POLICY_WEIGHTS)}, got {self.policy_weight!r}")
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Adam and how often it steps."""
+
+    learning_rate: float = 1e-4
+    adam_epsilon: float = 1e-5
+    gradient_norm: float = 5.0
+    """Global norm at which gradients are clipped."""
+    batch_size: int = 256
+    updates_per_env_step: float = 0.5
+    final_learning_rate: float | None = None
+    """Linear decay over all planned updates ends here; null keeps the rate constant."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "adam_epsilon", "gradient_norm", "updates_per_env_step"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Greedy play between updates. Episode count and marks are flags of the command line."""
+
+    num_simulations: int | None = None
+    """N of the evaluation's search; null: as in training."""
+    policy_only: bool = True
+    """Also play every evaluation without search, each agent taking its most likely action (decentralised execution)."""
+
+
+@dataclass(frozen=True)
+class MAZeroConfig:
+    """Everything that decides a MAZero run, besides map, seed and budget."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    self_play: SelfPlayConfig = field(default_factory=SelfPlayConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    targets: TargetConfig = field(default_factory=TargetConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -1,0 +1,145 @@
+"""Prioritised replay of whole episodes with their searches.
+
+All transitions of all episodes lie one behind the other in flat arrays that grow by doubling; `episode_start` and
+`episode_end` of each transition say where its episode lies. Positions are drawn by proportional priority without
+replacement (Schaul et al. 2015, arXiv 1511.05952; exponential races instead of a sum tree: exact, and one vector
+operation at these sizes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+PRIORITY_FLOOR = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One finished episode of T steps; all arrays have T rows."""
+
+    obs: np.ndarray  # (T, n, O) float32, unstacked
+    available: np.ndarray  # (T, n, A) bool
+    action: np.ndarray  # (T, n) int16
+    reward: np.ndarray  # (T,) float32
+    search_value: np.ndarray  # (T,) float32, V(root)
+    predicted_value: np.ndarray  # (T,) float32, value of the network that searched
+    num_children: np.ndarray  # (T,) int32
+    joint_actions: np.ndarray  # (T, K, n) int16
+    visit_counts: np.ndarray  # (T, K) int32
+    q: np.ndarray  # (T, K) float32
+    prior: np.ndarray  # (T, K) float32
+
+
+FIELDS = tuple(f.name for f in fields(Episode))
+SEARCH_FIELDS = ("search_value", "predicted_value", "num_children", "joint_actions", "visit_counts", "q", "prior")
+
+
+class Replay:
+    """Episodes in flat arrays, and who is drawn.
+
+    Args:
+      priority_alpha: exponent of priorities.    capacity: most transitions kept, None: all.
+    """
+
+    def __init__(self, *, priority_alpha: float, capacity: int | None = None) -> None:
+        self.priority_alpha, self.capacity = priority_alpha, capacity
+        self.size = 0
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        """Flat array of a field, first axis = transition."""
+        arrays = self.__dict__.get("_arrays", {})
+        if name in arrays:
+            return arrays[name][: self.size]
+        raise AttributeError(f"replay has no field {name!r}")
+
+    def add(self, episode: Episode, *, created: int) -> None:
+        """Append an episode at the highest priority seen so far (1 at first).
+
+        Args:
+          episode: at least one step.    created: number of updates done so far; ages are counted from here.
+        """
+        length = len(episode.reward)
+        new = {name: getattr(episode, name) for name in FIELDS}
+        top = float(self.priority.max()) if self.size else 1.0
+        new["priority"] = np.full(length, top, np.float64)
+        new["created"] = np.full(length, created, np.int64)
+        new["episode_start"] = np.full(length, self.size, np.int64)
+        new["episode_end"] = np.full(length, self.size + length, np.int64)
+        self._reserve(new, self.size + length)
+        for name, rows in new.items():
+            self._arrays[name][self.size : self.size + length] = rows
+        self.size += length
+        if self.capacity is not None and self.size > self.capacity:
+            self._forget()
+
+    def sample(self, batch: int, *, beta: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw positions by priority.
+
+        Args:
+          batch: how many; if fewer are stored, positions repeat.    beta: exponent of the importance weights.
+        Returns: positions (batch,) int64, importance weights (batch,) float32, divided by their maximum.
+        """
+        mass = self.priority**self.priority_alpha
+        if batch <= self.size:
+            race = rng.standard_exponential(self.size) / mass
+            positions = np.sort(np.argpartition(race, batch - 1)[:batch])
+        else:
+            positions = rng.choice(self.size, batch, p=mass / mass.sum())
+        weights = (self.size * mass[positions] / mass.sum()) ** -beta
+        return positions, (weights / weights.max()).astype(np.float32)
+
+    def set_priorities(self, positions: np.ndarray, errors: np.ndarray) -> None:
+        """Priority = |error| + 1e-6 at `positions`."""
+        self.priority[positions] = np.abs(errors) + PRIORITY_FLOOR
+
+    def stacked_obs(self, positions: np.ndarray, depth: int) -> np.ndarray:
+        """Last `depth` observations, oldest first, the first of an episode repeated at its start.
+
+        Args: positions: (...,) int64.    Returns: (..., n, depth * O) float32.
+        """
+        if depth == 1:
+            return self.obs[positions]
+        start = self.episode_start[positions]
+        frames = [self.obs[np.maximum(positions - back, start)] for back in range(depth - 1, -1, -1)]
+        return np.concatenate(frames, axis=-1)
+
+    def write_search(self, positions: np.ndarray, search: dict[str, np.ndarray]) -> None:
+        """Replace stored searches; `search` holds SEARCH_FIELDS with one row a position."""
+        for name in SEARCH_FIELDS:
+            self._arrays[name][positions] = search[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the filled part of all arrays."""
+        return {"size": self.size, "arrays": {k: v[: self.size].copy() for k, v in self._arrays.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        self.size = state["size"]
+        self._arrays = {k: v.copy() for k, v in state["arrays"].items()}
+
+    def _reserve(self, rows: dict[str, np.ndarray], size: int) -> None:
+        for name, value in rows.items():
+            old = self._arrays.get(name)
+            if old is None or len(old) < size:
+                grown = np.zeros((max(1024, 2 * size), *value.shape[1:]), value.dtype)
+                if old is not None:
+                    grown[: self.size] = old[: self.size]
+                self._arrays[name] = grown
+
+    def _forget(self) -> None:
+        """Drop the oldest episodes until a tenth of the capacity is free again (so that copying stays rare)."""
+        assert self.capacity is not None
+        surplus = self.size - int(0.9 * self.capacity)
+        cut = int(self.episode_end[surplus - 1])
+        for name, array in self._arrays.items():
+            array[: self.size - cut] = array[cut : self.size].copy()
+            if name in ("episode_start", "episode_end"):
+                array[: self.size - cut] -= cut
+        self.size -= cut

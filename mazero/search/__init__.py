@@ -1,0 +1,7 @@
+"""Sampled tree search over joint actions with OS(lambda) values (MAZero, arXiv 2405.11778)."""
+
+from mazero.search.base import RecurrentFn, Root, SearchConfig, SearchResult
+from mazero.search.reference import reference_search
+from mazero.search.search import Workspace, search
+
+__all__ = ["RecurrentFn", "Root", "SearchConfig", "SearchResult", "Workspace", "reference_search", "search"]

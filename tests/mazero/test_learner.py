@@ -1,0 +1,152 @@
+"""The learner as a whole: same seed same run, stop and resume, targets of a known replay, schedules."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from mazero.reanalyze import make_batch
+from tests.mazero.tiny import tiny_learner
+from training.loop import Schedule, train
+from training.metrics import read_records, without_clock
+from training.run import RunDirectory
+
+
+def run(path, *overrides, seed=0, stop_at=None, game="matrix_1"):
+    learner = tiny_learner(*overrides, seed=seed, game=game)
+    directory = RunDirectory(path)
+    directory.prepare({"seed": seed})
+    assert train(learner, directory, Schedule(env_steps=160, eval_every=40, stop_at=stop_at)) == 0
+    return [without_clock(r) for r in read_records(path / "metrics.jsonl")]
+
+
+def test_same_seed_same_metrics_other_seed_others(tmp_path):
+    first = run(tmp_path / "a")
+    assert run(tmp_path / "b") == first
+    assert run(tmp_path / "c", seed=1) != first
+    assert first[-1]["updates"] == 12 and first[-1]["env_steps"] == 160
+
+
+@pytest.mark.parametrize("stop_at", [44, 100])
+def test_stop_and_resume_is_no_stop(tmp_path, stop_at):
+    """44: an episode is open and learning has hardly begun; 100: updates, target network and PER are under way."""
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "parts", stop_at=stop_at)
+    assert run(tmp_path / "parts") == whole
+
+
+def test_stop_and_resume_is_no_stop_on_the_simulator(tmp_path):
+    whole = run(tmp_path / "whole", game="3m")
+    run(tmp_path / "parts", game="3m", stop_at=84)
+    assert run(tmp_path / "parts", game="3m") == whole
+
+
+def advanced(*overrides, steps=100, **options):
+    learner = tiny_learner(*overrides, **options)
+    while learner.env_steps < steps:
+        learner.advance()
+    return learner
+
+
+def batch_of(learner, positions):
+    return make_batch(
+        learner.replay,
+        np.asarray(positions),
+        np.ones(len(positions), np.float32),
+        target=learner.target,
+        config=learner.config,
+        updates=learner.updates,
+        planned_updates=learner.planned_updates,
+        rng=np.random.default_rng(0),
+    )
+
+
+def test_targets_near_the_end_are_zero_and_masked_as_they_should_be():
+    learner = advanced("targets.reanalyze_ratio=0.0", game="matrix_4")
+    replay = learner.replay
+    batch = batch_of(learner, [9])  # the last step of the first episode
+    assert batch.real.tolist() == [[1, 0, 0]]
+    assert batch.reward[0].tolist() == [float(replay.reward[9]), 0]
+    torch.testing.assert_close(batch.value[0], torch.tensor([float(replay.reward[9]), 0.0, 0.0]))
+    assert batch.policy_weight[0, 0].sum() > 0 and batch.policy_weight[0, 1:].abs().sum() == 0
+
+
+def test_value_target_is_the_return_plus_the_target_networks_value():
+    learner = advanced("targets.reanalyze_ratio=0.0", "targets.td_steps=2", "targets.td_age_share=9", game="matrix_4")
+    replay, gamma = learner.replay, learner.config.search.discount
+    batch = batch_of(learner, [3])
+    with torch.no_grad():
+        obs = torch.from_numpy(replay.stacked_obs(np.arange(10), 2))
+        v = learner.target.initial_inference(obs).value.numpy()
+    expected = [replay.reward[t] + gamma * replay.reward[t + 1] + gamma**2 * v[t + 2] for t in (3, 4, 5)]
+    np.testing.assert_allclose(batch.value[0].numpy(), expected, rtol=1e-5)
+
+
+def test_reanalysis_searches_with_the_target_network_and_can_be_kept():
+    learner = advanced("targets.reanalyze_ratio=1.0", "targets.write_back=true")
+    replay = learner.replay
+    before = {name: getattr(replay, name).copy() for name in ("predicted_value", "q", "action", "reward")}
+    batch_of(learner, [0, 12])
+    changed = np.flatnonzero((replay.q != before["q"]).any(axis=1))
+    assert set(changed) <= {0, 1, 2, 12, 13, 14} and len(changed) >= 4
+    with torch.no_grad():
+        v = learner.target.initial_inference(torch.from_numpy(replay.stacked_obs(np.array([12]), 2))).value
+    np.testing.assert_allclose(replay.predicted_value[12], v.item(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(replay.action, before["action"])
+    np.testing.assert_array_equal(replay.reward, before["reward"])
+
+
+def test_without_write_back_the_replay_keeps_its_searches():
+    learner = advanced("targets.reanalyze_ratio=1.0", "targets.write_back=false")
+    before = learner.replay.q.copy()
+    batch_of(learner, [0, 12])
+    np.testing.assert_array_equal(learner.replay.q, before)
+
+
+def test_the_target_network_lags_one_to_two_periods():
+    learner = advanced(steps=40)
+    snapshots = {0: copy_of(learner.network)}
+    while learner.updates < 9:
+        learner._update()
+        snapshots[learner.updates] = copy_of(learner.network)
+        # period 3: copies are made at 3, 6, 9, each of what the network was one period before
+        lag = max(0, learner.updates // 3 * 3 - 3)
+        for name, value in learner.target.state_dict().items():
+            assert torch.equal(value, snapshots[lag][name]), (learner.updates, name)
+
+
+def copy_of(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def test_ablation_switches_reach_search_and_loss():
+    both = tiny_learner("search.os_lambda=false", "loss.awpo=false")
+    assert both.config.search.effective_rho == 0 and both.config.search.effective_lam == 1
+    learner = advanced("targets.reanalyze_ratio=0.0")
+    plain = dataclasses.replace(learner.config, loss=dataclasses.replace(learner.config.loss, awpo=False))
+    weighted = batch_of(learner, [0, 12, 25]).policy_weight
+    learner.config = plain
+    cloned = batch_of(learner, [0, 12, 25]).policy_weight
+    torch.testing.assert_close(cloned.sum(dim=-1), torch.ones(3, 3))  # w(c) = n_c / N
+    ratio = (weighted / cloned)[cloned > 0]
+    assert ratio.max() <= 3.0 + 1e-5 and ratio.min() < 1 < ratio.max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("game", ["matrix_1", "matrix_3", "matrix_4"])
+@pytest.mark.parametrize("seed", range(5))
+def test_matrix_games_end_at_the_known_optimum(game, seed):
+    import envs
+    from mazero.config import PRESETS, MAZeroConfig
+    from mazero.learner import MAZeroLearner
+    from training.config import load_preset
+
+    learner = MAZeroLearner(
+        load_preset(PRESETS, "matrix", MAZeroConfig),
+        make_env=lambda num_envs, observation, s: envs.make(game, num_envs=num_envs, observation=observation, seed=s),
+        seed=seed, device="cpu", eval_episodes=32, env_steps=2500,
+    )  # fmt: skip
+    while learner.env_steps < 2500:
+        learner.advance()
+    assert learner.evaluate()["win_rate"] == 1.0
