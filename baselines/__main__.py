@@ -1,0 +1,90 @@
+"""Command line of the baselines: `python -m baselines train ...` and `python -m baselines evaluate ...`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import envs
+from baselines import registry
+from training import checkpoint, cli
+from training.config import apply_overrides, from_dict, load_preset
+from training.errors import UserError
+from training.evaluation import evaluate
+from training.run import RunDirectory, read_config
+
+PROGRAM = "baselines"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of all subcommands."""
+    parser = argparse.ArgumentParser(prog=f"python -m {PROGRAM}", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train one algorithm on one map with one seed")
+    train.add_argument("--algorithm", required=True, help=f"one of: {', '.join(registry.ALGORITHMS)}")
+    cli.add_train_flags(train, default_preset="published")
+    test = commands.add_parser("evaluate", help="play greedy episodes with a trained run; prints JSON")
+    test.add_argument("--run", type=Path, required=True, help="directory of a run that was started")
+    test.add_argument("--episodes", type=int, default=32, help="episodes to play (default: %(default)s)")
+    test.add_argument("--seed", type=int, default=0, help="seed of these episodes (default: %(default)s)")
+    test.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+    test.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: %(default)s)")
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Do what the arguments say. Returns: exit code. Raises: UserError for bad input."""
+    arguments = build_parser().parse_args(argv)
+    return {"train": _train, "evaluate": _evaluate}[arguments.command](arguments)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    algorithm = registry.find(arguments.algorithm)
+    config: Any = load_preset(algorithm.presets, arguments.preset, algorithm.config)
+    config = apply_overrides(config, cli.flat_overrides(arguments))
+    return cli.run_train(
+        arguments,
+        program=PROGRAM,
+        algorithm=arguments.algorithm,
+        config=config,
+        make_learner=algorithm.make_learner,
+    )
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.episodes < 1:
+        raise UserError(f"episodes must be at least 1, got {arguments.episodes}")
+    if arguments.seed < 0:
+        raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
+    cli.set_threads(arguments.threads)
+    cli.check_device(arguments.device)
+    record = read_config(arguments.run)
+    if record["program"] != PROGRAM:
+        other = record["program"]
+        raise UserError(f"{arguments.run} is a run of {other!r}: use python -m {other} evaluate")
+    algorithm = registry.find(record["algorithm"])
+    config: Any = from_dict(algorithm.config, record["config"])
+    saved = checkpoint.load(RunDirectory(arguments.run).checkpoint_path, device=arguments.device)
+    try:
+        env = envs.make(
+            record["map"],
+            backend=record["backend"],
+            num_envs=arguments.episodes,
+            observation=config.rollout.observation,
+            seed=arguments.seed,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    policy = algorithm.load_policy(config, env.info, saved["learner"], device=arguments.device)
+    result = evaluate(policy, env, seed=arguments.seed)
+    env.close()
+    run_of = {name: record[name] for name in ("algorithm", "map", "backend")}
+    print(json.dumps({**run_of, "seed": arguments.seed, **result}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run))

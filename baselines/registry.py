@@ -1,0 +1,49 @@
+"""The algorithms of this package by name: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from baselines.value_based import learner as value_based
+from baselines.value_based import mixers
+from baselines.value_based.config import QmixConfig
+from envs.interface import EnvInfo
+from training.config import nearest
+from training.errors import UserError
+from training.evaluation import Policy
+from training.loop import Learner
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What the command line needs of an algorithm."""
+
+    config: type
+    """Dataclass of its settings; they have a section `rollout` with the field `observation`."""
+    presets: Path
+    """Folder of YAML presets."""
+    make_learner: Callable[..., Learner]
+    """Called as `make_learner(config, make_env=..., seed=..., device=..., eval_episodes=...)`."""
+    load_policy: Callable[..., Policy]
+    """Called as `load_policy(config, info, learner_state, device=...)`: the greedy policy of a checkpoint."""
+
+
+def _value_based(config: type, make_mixer: Callable[[Any, EnvInfo], Any]) -> Algorithm:
+    make_learner = partial(value_based.ValueLearner, make_mixer=make_mixer)
+    return Algorithm(config, value_based.PRESETS, make_learner, value_based.load_policy)
+
+
+ALGORITHMS = {
+    "qmix": _value_based(QmixConfig, mixers.qmix),
+}
+
+
+def find(name: str) -> Algorithm:
+    """The algorithm of that name. Raises: UserError with the nearest name."""
+    if name not in ALGORITHMS:
+        raise UserError(f"unknown algorithm {name!r}: {nearest(name, list(ALGORITHMS))}")
+    return ALGORITHMS[name]

@@ -1,0 +1,1 @@
+"""Value decomposition with a shared recurrent agent, whole-episode replay and a pluggable mixer (QMIX)."""

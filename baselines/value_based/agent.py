@@ -1,0 +1,67 @@
+"""The recurrent Q network shared by all agents (DRQN; as in PyMARL): Linear, ReLU, GRU, Linear.
+
+Inputs of agent i at step t: its observation, the one-hot of its own last action (zero at t = 0), the one-hot of i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from baselines.value_based.config import AgentConfig
+from baselines.value_based.gru import gru_sequence
+from envs.interface import EnvInfo
+
+NO_ACTION = -1  # last action at the first step of an episode
+
+
+class RecurrentAgent(nn.Module):
+    """Q values of one agent from what it has seen since the start of the episode."""
+
+    def __init__(self, info: EnvInfo, config: AgentConfig) -> None:
+        super().__init__()
+        self.n_agents, self.n_actions = info.n_agents, info.n_actions
+        self.last_action, self.agent_id = config.last_action, config.agent_id
+        self.hidden_size = config.hidden_size
+        self.input_size = info.obs_size + config.last_action * info.n_actions + config.agent_id * info.n_agents
+        self.encoder = nn.Linear(self.input_size, config.hidden_size)
+        self.rnn = nn.GRUCell(config.hidden_size, config.hidden_size)
+        self.head = nn.Linear(config.hidden_size, info.n_actions)
+
+    def inputs(self, obs: Tensor, last_action: Tensor) -> Tensor:
+        """Network inputs.
+
+        Args:
+          obs: (..., n, O) float32.    last_action: (..., n) int64, NO_ACTION at the start of an episode.
+        Returns: (..., n, D) float32.
+        """
+        result = obs.new_zeros(*obs.shape[:-1], self.input_size)
+        end = obs.shape[-1]
+        result[..., :end] = obs
+        if self.last_action:
+            one_hot = nn.functional.one_hot(last_action + 1, self.n_actions + 1)  # NO_ACTION has column 0
+            result[..., end : end + self.n_actions] = one_hot[..., 1:]
+            end += self.n_actions
+        if self.agent_id:
+            result[..., end:] = torch.eye(self.n_agents, device=obs.device)
+        return result
+
+    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """One step. inputs: (N, D), hidden: (N, H). Returns: Q values (N, A) and the next hidden state (N, H)."""
+        hidden = self.rnn(torch.relu(self.encoder(inputs)), hidden)
+        return self.head(hidden), hidden
+
+    def unroll(self, inputs: Tensor, counts: Sequence[int]) -> Tensor:
+        """Whole episodes from a zero hidden state.
+
+        Args:
+          inputs: (R, n, D) of packed episodes (see `store.EpisodeBatch`).    counts: episodes at each step, R in all.
+        Returns: Q values (R, n, A).
+        """
+        rows, n, _ = inputs.shape
+        encoded = torch.relu(self.encoder(inputs.flatten(0, 1)))  # (R n, H)
+        projected = nn.functional.linear(encoded, self.rnn.weight_ih, self.rnn.bias_ih)
+        hidden = gru_sequence(projected, self.rnn.weight_hh, self.rnn.bias_hh, [n * count for count in counts])
+        return self.head(hidden).view(rows, n, self.n_actions)

@@ -1,0 +1,253 @@
+"""The episode TD learner of the value-based family: collect, store, update, copy the target. Only the mixer differs.
+
+Order of events after each finished episode, as in PyMARL's runner with one environment: store it; if enough are stored,
+do the updates it calls for; copy the target network when 200 episodes have passed since the last copy.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.value_based.agent import RecurrentAgent
+from baselines.value_based.config import LearningConfig, ValueConfig
+from baselines.value_based.losses import bootstrap_values, td_loss, td_targets
+from baselines.value_based.policy import RecurrentPolicy, linear_epsilon
+from baselines.value_based.rollout import Rollout
+from baselines.value_based.store import EpisodeBatch, EpisodeStore
+from envs.interface import EnvInfo, VectorEnv
+from training.evaluation import evaluate
+from training.metrics import RunningMeans
+from training.seeding import Streams, draw_seed
+
+PRESETS = Path(__file__).parent / "presets"
+MakeMixer = Callable[[Any, EnvInfo], nn.Module]
+RMSPROP_SMOOTHING = 0.99  # alpha of PyMARL's RMSprop
+
+
+class QNetwork(nn.Module):
+    """Agent and mixer: what is trained, copied and saved together."""
+
+    def __init__(self, agent: RecurrentAgent, mixer: nn.Module) -> None:
+        super().__init__()
+        self.agent, self.mixer = agent, mixer
+
+
+def batch_loss(
+    live: QNetwork, target: QNetwork, batch: EpisodeBatch, *, gamma: float, double_q: bool, device: str
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """TD loss of a batch; both networks are unrolled from the start of each episode, its final observation included.
+
+    Returns: the scalar loss, and means over steps for the log.
+    """
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    now, after, state = tensor(batch.now), tensor(batch.after), tensor(batch.state)
+    inputs = live.agent.inputs(tensor(batch.obs), tensor(batch.last_action))
+    q = live.agent.unroll(inputs, batch.counts)  # (R, n, A)
+    taken = q[now].gather(-1, tensor(batch.actions).unsqueeze(-1)).squeeze(-1)  # (M, n)
+    value = live.mixer(taken, state[now])  # (M, G)
+    with torch.no_grad():
+        q_target = target.agent.unroll(inputs, batch.counts)
+        best = bootstrap_values(q[after], q_target[after], tensor(batch.avail)[after], double_q=double_q)
+        reward, terminated = tensor(batch.reward).unsqueeze(-1), tensor(batch.terminated).unsqueeze(-1)
+        y = td_targets(reward, terminated, target.mixer(best, state[after]), gamma)
+        log = {"q_tot_mean": value.mean(), "target_mean": y.mean(), "td_error_abs": (value - y).abs().mean()}
+    return td_loss(value, y), log
+
+
+def make_optimizer(parameters: list[nn.Parameter], config: LearningConfig) -> torch.optim.Optimizer:
+    """The optimiser a config names."""
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=config.learning_rate, eps=config.optimizer_epsilon)
+    return torch.optim.RMSprop(
+        parameters, lr=config.learning_rate, alpha=RMSPROP_SMOOTHING, eps=config.optimizer_epsilon
+    )
+
+
+class ValueLearner:
+    """A `training.loop.Learner`.
+
+    Args:
+      config: settings of the algorithm.
+      make_mixer: builds its mixer from config and environment info.
+      make_env: called as `make_env(num_envs, observation, seed)`.
+      seed: run seed.
+      device: torch device of networks and updates.
+      eval_episodes: episodes per evaluation.
+    """
+
+    def __init__(
+        self,
+        config: ValueConfig,
+        *,
+        make_mixer: MakeMixer,
+        make_env: Callable[[int, str, int], VectorEnv],
+        seed: int,
+        device: str,
+        eval_episodes: int,
+    ) -> None:
+        self.env_steps = self.updates = self.episodes = 0
+        self._config, self._device = config, device
+        self._streams = Streams(seed)
+        rollout = config.rollout
+        env_seed = draw_seed(self._streams.env)
+        self._env = make_env(rollout.num_envs, rollout.observation, env_seed)
+        self._env.reset(env_seed)
+        self._eval_env = make_env(eval_episodes, rollout.observation, draw_seed(self._streams.eval))
+        info = self._env.info
+        # Initial weights are the only torch random numbers of a run; the caller's generator is left as it was.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(draw_seed(self._streams.init))
+            live = QNetwork(RecurrentAgent(info, config.agent), make_mixer(config, info))
+        self._live = live.to(device)
+        self._target = copy.deepcopy(self._live).requires_grad_(False)
+        self._parameters = list(self._live.parameters())
+        self._optimizer = make_optimizer(self._parameters, config.learning)
+        self._last_copy = 0  # index of the episode after which the target was copied
+        self._store = EpisodeStore(info, config.learning.capacity_episodes)
+        self._rollout = Rollout(
+            self._env,
+            RecurrentPolicy(self._live.agent, device=device),
+            epsilon_at=partial(
+                linear_epsilon,
+                start=rollout.epsilon_start,
+                finish=rollout.epsilon_finish,
+                steps=rollout.epsilon_steps,
+            ),
+            timeout_is_terminal=rollout.timeout == "terminal",
+            generator=self._streams.explore,
+        )
+        self._means = RunningMeans()
+        self._clock = _Clock()
+
+    def advance(self) -> None:
+        """One step in every slot, then the updates of the episodes that ended."""
+        started = time.perf_counter()
+        finished = self._rollout.step(self.env_steps)
+        self.env_steps += self._env.num_envs
+        updates_before, collected = self.updates, time.perf_counter()
+        for item in finished:
+            self._store.add(item.episode)
+            index = self.episodes
+            self.episodes += 1
+            self._means.add(
+                {
+                    "epsilon": item.epsilon,
+                    "train_return_mean": float(item.episode.reward.sum(dtype=np.float64)),
+                    "train_length_mean": len(item.episode.reward),
+                    "train_win_rate": item.won,
+                }
+            )
+            if len(self._store) >= self._config.learning.start_episodes:
+                for _ in range(self._config.learning.updates_per_episode):
+                    self._update(index)
+        self._clock.add(
+            self._env.num_envs, self.updates - updates_before, collected - started, time.perf_counter() - collected
+        )
+
+    def evaluate(self) -> dict[str, float]:
+        """Greedy episodes in an environment of their own, on fresh seeds of the evaluation stream."""
+        policy = RecurrentPolicy(self._live.agent, device=self._device)
+        return evaluate(policy, self._eval_env, seed=draw_seed(self._streams.eval))
+
+    def drain_metrics(self) -> dict[str, float]:
+        """Means since the last call; see README.md for what each one is."""
+        return {**self._means.drain(), **self._clock.drain()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly."""
+        return {
+            "counts": (self.env_steps, self.updates, self.episodes, self._last_copy),
+            "live": copy.deepcopy(self._live.state_dict()),
+            "target": copy.deepcopy(self._target.state_dict()),
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "store": self._store.state_dict(),
+            "rollout": self._rollout.state_dict(),
+            "streams": self._streams.state_dict(),
+            "means": self._means.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        self.env_steps, self.updates, self.episodes, self._last_copy = state["counts"]
+        self._live.load_state_dict(state["live"])
+        self._target.load_state_dict(state["target"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._store.load_state_dict(state["store"])
+        self._rollout.load_state_dict(state["rollout"])
+        self._streams.load_state_dict(state["streams"])
+        self._means.load_state_dict(state["means"])
+
+    def _update(self, episode_index: int) -> None:
+        """One gradient step, then perhaps a copy of the target. episode_index: 0-based number of the last episode."""
+        learning = self._config.learning
+        batch = self._store.sample(self._streams.replay, learning.batch_episodes)
+        loss, log = batch_loss(
+            self._live,
+            self._target,
+            batch,
+            gamma=learning.gamma,
+            double_q=learning.double_q,
+            device=self._device,
+        )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self._parameters, learning.grad_clip)
+        self._optimizer.step()
+        self.updates += 1
+        self._means.add(
+            {"loss": loss.item(), "grad_norm": norm.item(), **{name: value.item() for name, value in log.items()}}
+        )
+        if episode_index - self._last_copy >= learning.target_every_episodes:
+            self._target.load_state_dict(self._live.state_dict())
+            self._last_copy = episode_index
+
+
+class _Clock:
+    """Throughput since the last drain. Not saved: clock readings are no part of a run's state."""
+
+    def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        self._steps = self._updates = 0
+        self._collecting = self._learning = 0.0
+
+    def add(self, steps: int, updates: int, collecting: float, learning: float) -> None:
+        """Count environment steps, updates, and the seconds they took."""
+        self._steps, self._updates = self._steps + steps, self._updates + updates
+        self._collecting, self._learning = self._collecting + collecting, self._learning + learning
+
+    def drain(self) -> dict[str, float]:
+        """Rates and seconds, and start anew; nothing if nothing was counted."""
+        if not self._steps:
+            return {}
+        total = self._collecting + self._learning
+        result = {
+            "env_steps_per_second": self._steps / total,
+            "updates_per_second": self._updates / total,
+            "collecting_seconds": self._collecting,
+            "learning_seconds": self._learning,
+        }
+        self._start()
+        return result
+
+
+def load_policy(config: ValueConfig, info: EnvInfo, state: dict[str, Any], *, device: str) -> RecurrentPolicy:
+    """The greedy policy of a learner's `state_dict`, without building the learner."""
+    agent = RecurrentAgent(info, config.agent).to(device)
+    prefix = "agent."
+    weights = {name.removeprefix(prefix): v for name, v in state["live"].items() if name.startswith(prefix)}
+    agent.load_state_dict(weights)
+    return RecurrentPolicy(agent, device=device)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import copy
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.value_based.agent import RecurrentAgent
+from baselines.value_based.config import AgentConfig, QmixMixerConfig
+from baselines.value_based.learner import QNetwork, batch_loss
+from baselines.value_based.mixers import QMixer
+from baselines.value_based.store import Episode, EpisodeStore
+from envs.interface import EnvInfo
+from training.loop import Schedule, train
+from training.metrics import read_records, without_clock
+from training.run import RunDirectory
+
+_spec = importlib.util.spec_from_file_location("value_reference", Path(__file__).with_name("reference.py"))
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+
+INFO = EnvInfo("toy", "test", "smac", 2, 1, 4, 3, 5, 12, False)
+
+
+def network(seed: int) -> QNetwork:
+    torch.manual_seed(seed)
+    agent = RecurrentAgent(INFO, AgentConfig(hidden_size=6))
+    return QNetwork(agent, QMixer(2, 5, QmixMixerConfig(embed_size=4, hypernet_size=7)))
+
+
+def random_episode(rng: np.random.Generator, steps: int, *, terminated: bool = True) -> Episode:
+    avail = rng.random((steps + 1, 2, 4)) < 0.5
+    avail[..., 2] = True
+    return Episode(
+        obs=rng.random((steps + 1, 2, 3), np.float32),
+        state=rng.random((steps + 1, 5), np.float32),
+        avail=avail,
+        actions=rng.integers(0, 4, (steps, 2)),
+        reward=rng.random(steps, np.float32),
+        terminated=terminated,
+    )
+
+
+def loss_and_gradients(live, target, episodes):
+    store = EpisodeStore(INFO, 10)
+    for episode in episodes:
+        store.add(episode)
+    batch = store.batch(np.arange(len(episodes)))
+    loss, log = batch_loss(live, target, batch, gamma=0.9, double_q=True, device="cpu")
+    return loss, torch.autograd.grad(loss, list(live.parameters())), log
+
+
+def test_loss_and_gradients_match_the_plain_loops():
+    rng = np.random.default_rng(0)
+    episodes = [random_episode(rng, 3), random_episode(rng, 5, terminated=False), random_episode(rng, 1)]
+    live, target = network(0), network(1)
+    expected = torch.cat([reference.squared_errors(live, target, e, 0.9) for e in episodes]).mean()
+    expected_grads = torch.autograd.grad(expected, list(live.parameters()))
+    loss, grads, log = loss_and_gradients(live, target, episodes)
+    torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-5)
+    for got, want in zip(grads, expected_grads):
+        torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-4)
+    assert set(log) == {"q_tot_mean", "target_mean", "td_error_abs"}
+
+
+def test_a_longer_episode_beside_it_changes_nothing_of_a_short_one():
+    """No padding: a batch's loss and gradient are the step-weighted means of its episodes' own."""
+    rng = np.random.default_rng(1)
+    short, long = random_episode(rng, 2), random_episode(rng, 12)
+    live, target = network(2), network(3)
+    together, grads, _ = loss_and_gradients(live, target, [short, long])
+    alone = [loss_and_gradients(live, target, [e]) for e in (short, long)]
+    torch.testing.assert_close(together, (2 * alone[0][0] + 12 * alone[1][0]) / 14)
+    for both, one, other in zip(grads, alone[0][1], alone[1][1]):
+        torch.testing.assert_close(both, (2 * one + 12 * other) / 14, atol=1e-6, rtol=1e-4)
+
+
+def test_counters_and_one_update_per_episode(small_config, make_learner):
+    config = small_config("learning.updates_per_episode=3")
+    learner = make_learner(config)
+    for call in range(60):
+        learner.advance()
+        assert learner.env_steps == 3 * (call + 1)
+        assert learner.updates == 3 * max(0, learner.episodes - 5)  # the sixth stored episode brings the first ones
+    assert learner.episodes > 20
+    metrics = learner.drain_metrics()
+    assert {"loss", "grad_norm", "q_tot_mean", "target_mean", "epsilon", "env_steps_per_second"} <= set(metrics)
+    assert learner.drain_metrics() == {}
+
+
+def test_target_is_copied_on_schedule_and_constant_in_between(small_config, make_learner):
+    learner = make_learner(small_config("rollout.num_envs=1"))
+    copies, before = [], copy.deepcopy(learner._target.state_dict())
+    while learner.episodes < 45:
+        learner.advance()
+        now = learner._target.state_dict()
+        if any(not torch.equal(now[k], before[k]) for k in now):
+            copies.append(learner.episodes - 1)
+            assert all(torch.equal(v, learner._live.state_dict()[k]) for k, v in now.items())
+            before = copy.deepcopy(now)
+    assert copies == [10, 20, 30, 40]  # 0-based episodes; updates begin with index 5
+
+
+def test_epsilon_belongs_to_the_episode(small_config, make_learner):
+    learner = make_learner(small_config("rollout.num_envs=1", "rollout.epsilon_steps=20"))
+    started_at, seen = 0, []
+    while learner.episodes < 12:
+        before = learner.episodes
+        learner.advance()
+        if learner.episodes > before:
+            seen.append((started_at, learner.drain_metrics()["epsilon"]))
+            started_at = learner.env_steps
+    for start, epsilon in seen:
+        assert epsilon == pytest.approx(1.0 - 0.95 * min(1.0, start / 20))
+
+
+@pytest.mark.parametrize(("timeout", "expected"), [("terminal", True), ("bootstrap", False)])
+def test_a_timeout_ends_or_bootstraps_by_config(small_config, make_learner, timeout, expected):
+    learner = make_learner(small_config(f"rollout.timeout={timeout}", "learning.capacity_episodes=200"))
+    while learner.episodes < 60:
+        learner.advance()
+    state = learner.state_dict()["store"]
+    cut = state["length"] == 6  # the limit of the ragged environment; a quarter of these end of their own
+    assert state["terminated"][~cut].all()
+    assert state["terminated"][cut].all() == expected
+
+
+def run(learner, path, steps, **options):
+    directory = RunDirectory(path)
+    directory.prepare({"seed": 0})
+    assert train(learner, directory, Schedule(steps, 50, **options)) == 0
+    return [without_clock(r) for r in read_records(directory.metrics_path)] if directory.finished else None
+
+
+def weights(learner):
+    return torch.cat([p.detach().flatten() for p in learner._live.parameters()])
+
+
+def test_same_seed_same_run_and_other_seed_other_run(small_config, make_learner, tmp_path):
+    config = small_config()
+    learners = [make_learner(config, seed=seed) for seed in (0, 0, 1)]
+    first, second, other = (run(learner, tmp_path / str(k), 200) for k, learner in enumerate(learners))
+    assert first == second and torch.equal(weights(learners[0]), weights(learners[1]))
+    assert first != other
+
+
+@pytest.mark.parametrize("stops", [(10,), (61, 130)])
+def test_stop_and_resume_is_no_stop(small_config, make_learner, tmp_path, stops):
+    config = small_config()
+    whole = make_learner(config)
+    expected = run(whole, tmp_path / "whole", 200)
+    for stop in stops:  # a fresh learner each time, as in a new process
+        assert run(make_learner(config), tmp_path / "parts", 200, stop_at=stop) is None
+    last = make_learner(config)
+    assert run(last, tmp_path / "parts", 200) == expected
+    assert torch.equal(weights(last), weights(whole))
+
+
+def test_building_a_learner_leaves_torchs_generator_alone(small_config, make_learner):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    make_learner(small_config())
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_two_step_game_reaches_eight_with_random_data(small_config, make_learner):
+    """QMIX paper, section 5: from random data the monotonic mixer finds the hidden 8."""
+    config = small_config(
+        "rollout.epsilon_finish=1.0", "learning.batch_episodes=32", "learning.start_episodes=32",
+        "agent.hidden_size=32",
+        "learning.capacity_episodes=500", "learning.target_every_episodes=20", "learning.learning_rate=3e-3",
+    )  # fmt: skip
+    learner = make_learner(config, game="two_step")
+    while learner.updates < 600:
+        learner.advance()
+    assert learner.evaluate()["return_mean"] == 8.0
