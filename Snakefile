@@ -1,0 +1,20 @@
+# mazero-bench: every study of workflow/studies/ is a target.
+#
+#   snakemake quickstart --cores all --profile workflow/profiles/default      (or: make reproduce)
+#   snakemake reference_3m ...    snakemake matrix ...    add --config backend=smac to run on StarCraft II
+#
+# train (one job per run) -> collect (one table) -> figures, tables -> report:  results/<study>/report.md
+# workflow/README.md tells how to add a study and what happens after a kill.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/figures.smk"
+
+
+default_target: "quickstart"

@@ -1,0 +1,214 @@
+"""Run directories -> one tidy table of evaluations.
+
+Refuses rather than repairs: a missing run, a run of another backend, configuration or budget, an unreadable line or a
+mark given twice ends the collection with one line that names it. What comes out is a complete grid, so that nothing
+downstream has to ask.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.study import Group, Run, Study, StudyError
+
+COLUMNS = (
+    "study",
+    "group",
+    "backend",
+    "map",
+    "algorithm",
+    "label",
+    "seed",
+    "mark",  # scheduled evaluation point, environment steps: the x axis
+    "env_steps",  # steps really made, >= mark
+    "updates",
+    "episodes",
+    "wall_seconds",
+    "num_episodes",  # behind win_rate and the returns
+    "win_rate",
+    "return_mean",
+    "return_std",
+    "length_mean",
+)
+RECORD = COLUMNS[7:]
+INTEGERS = ("mark", "env_steps", "updates", "episodes", "num_episodes")
+
+
+def collect(study: Study, root: Path) -> pd.DataFrame:
+    """Read every run of `study` under `root` (results/<study>).
+
+    Returns: one row per run and mark with COLUMNS, ordered as in the study file.
+    Raises: StudyError naming the run, or the file and line, that does not fit.
+    """
+    runs = list(study.runs())
+    missing = [run for run in runs if not (root / run.path / "done.json").is_file()]
+    if missing:
+        names = ", ".join(str(run.path) for run in missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise StudyError(
+            f"{root}: {len(missing)} of {len(runs)} runs are missing or unfinished: {names}; "
+            "run the study to its end first"
+        )
+    return pd.DataFrame([row for run in runs for row in _rows(study, run, root / run.path)], columns=list(COLUMNS))
+
+
+def write(frame: pd.DataFrame, *paths: Path) -> None:
+    """Write the table as CSV or Parquet, by suffix, through a temporary name."""
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        if path.suffix == ".parquet":
+            frame.to_parquet(temporary, index=False)
+        else:
+            frame.to_csv(temporary, index=False)
+        os.replace(temporary, path)
+
+
+def read(path: Path, study: Study) -> pd.DataFrame:
+    """Read a collected table and check that it is a complete grid of `study`.
+
+    Labels are taken from the study file, so that a renamed legend needs no new collection.
+    Raises: StudyError if the file is missing, lacks columns, or if its runs and marks are not those of the study.
+    """
+    if not path.is_file():
+        raise StudyError(f"{path}: no such table; make it with `python -m analysis collect`")
+    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    lacking = [column for column in COLUMNS if column not in frame.columns]
+    if lacking:
+        raise StudyError(f"{path}: columns {', '.join(lacking)} are missing; collect the runs again")
+    found = set(frame[["group", "backend", "map", "algorithm", "seed", "mark"]].itertuples(index=False, name=None))
+    wanted = {
+        (run.group, run.backend, run.map, run.algorithm, run.seed, mark)
+        for run in study.runs()
+        for mark in study.groups[run.group].marks
+    }
+    if found != wanted or len(frame) != len(wanted):
+        example = sorted(found ^ wanted)[:1] or "a row given twice"
+        raise StudyError(
+            f"{path}: holds {len(frame)} rows, study {study.name} expects {len(wanted)}; first difference: {example}"
+        )
+    frame["label"] = frame["algorithm"].map({key: item.label for key, item in study.algorithms.items()})
+    return frame
+
+
+def score_array(
+    frame: pd.DataFrame, study: Study, group: Group, *, algorithm: str, column: str = "win_rate"
+) -> NDArray[np.float64]:
+    """Scores of one algorithm in one group, (R, M, T): seeds x maps x marks, each in the order of the study.
+
+    Args:
+      frame: a table that `read` or `collect` has checked.
+    """
+    rows = frame[(frame["group"] == group.key) & (frame["algorithm"] == algorithm)]
+    cube = rows.set_index(["seed", "map", "mark"])[column]
+    grid = pd.MultiIndex.from_product([study.seeds, group.maps, group.marks])
+    shape = (len(study.seeds), len(group.maps), len(group.marks))
+    return cube.reindex(grid).to_numpy(dtype=np.float64).reshape(shape)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object. Raises: StudyError naming the file if it is missing or unreadable."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StudyError(f"{path}: missing; run the study again, it continues where it stopped") from error
+    except json.JSONDecodeError as error:
+        raise StudyError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from error
+    if not isinstance(document, dict):
+        raise StudyError(f"{path}: expected one JSON object, got {type(document).__name__}")
+    return document
+
+
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """The evaluation records of a metrics.jsonl, in order.
+
+    Raises: StudyError naming file and line for an unreadable line, an incomplete record or a mark given twice.
+    """
+    if not path.is_file():
+        raise StudyError(f"{path}: missing; run the study again, it continues where it stopped")
+    records: list[dict[str, Any]] = []
+    seen: dict[int, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise StudyError(
+                f"{path}:{number}: not valid JSON ({error.msg}); cut the line off or make the run again"
+            ) from error
+        if not isinstance(record, dict) or "kind" not in record:
+            raise StudyError(f"{path}:{number}: expected a JSON object with a `kind`, got {line[:60]!r}")
+        if record["kind"] != "eval":
+            continue
+        lacking = [key for key in RECORD if not isinstance(record.get(key), (int, float))]
+        if lacking:
+            raise StudyError(
+                f"{path}:{number}: evaluation without a number for {', '.join(lacking)}; make the run again"
+            )
+        mark = int(record["mark"])
+        if mark in seen:
+            raise StudyError(f"{path}:{number}: mark {mark} was already on line {seen[mark]}; make the run again")
+        seen[mark] = number
+        records.append(record)
+    return records
+
+
+def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
+    group, algorithm = study.groups[run.group], study.algorithms[run.algorithm]
+    _check_config(study, run, directory / "config.json")
+    records = read_evaluations(directory / "metrics.jsonl")
+    marks = tuple(int(record["mark"]) for record in records)
+    if marks != group.marks:
+        odd = sorted(set(marks) ^ set(group.marks)) or list(marks)
+        raise StudyError(
+            f"{directory}/metrics.jsonl: evaluation marks must run from 0 to {group.env_steps} in steps of "
+            f"{group.eval_every}; differs at {odd[0]}"
+        )
+    fixed: dict[str, Any] = {
+        "study": study.name,
+        "group": group.key,
+        "algorithm": run.algorithm,
+        "label": algorithm.label,
+    }
+    fixed |= {"backend": run.backend, "map": run.map, "seed": run.seed}
+    for record in records:
+        if record["num_episodes"] != group.eval_episodes:
+            raise StudyError(
+                f"{directory}/metrics.jsonl: mark {record['mark']} has {record['num_episodes']} episodes, "
+                f"the study asks for {group.eval_episodes}"
+            )
+        numbers = {key: int(record[key]) if key in INTEGERS else float(record[key]) for key in RECORD}
+        yield {**fixed, **numbers}
+
+
+def _check_config(study: Study, run: Run, path: Path) -> None:
+    """Hold a run's record of what it is against where it lies. Raises: StudyError for the first difference."""
+    algorithm = study.algorithms[run.algorithm]
+    config = read_json(path)
+    expected: dict[str, Any] = {
+        "program": algorithm.program,
+        "algorithm": algorithm.family,
+        "preset": study.preset(run),
+    }
+    expected |= {"map": run.map, "backend": run.backend, "seed": run.seed}
+    for key, value in expected.items():
+        if config.get(key) != value:
+            hint = "; backends are never mixed" if key == "backend" else ""
+            raise StudyError(
+                f"{path}: {key} is {config.get(key)!r}, the study expects {value!r}{hint}; "
+                "move the run away and make it again"
+            )
+    for key, value in study.overrides(run).items():
+        found: Any = config.get("config")
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if found != value:
+            raise StudyError(
+                f"{path}: {key} is {found!r}, the study expects {value!r}; move the run away and make it again"
+            )

@@ -1,0 +1,144 @@
+"""The report of a study: one Markdown page that shows its figures and tables and says what they rest on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.evidence import Evidence
+from analysis.statistics import CONFIDENCE, REPETITIONS
+from analysis.study import FIGURES, TABLES, Group, Study, StudyError
+from analysis.tables import markdown
+
+CAPTIONS = {
+    "win_rate": "Win rate of greedy evaluation episodes over environment steps: mean over seeds, interval, seeds.",
+    "return": "Mean return of the same evaluation episodes.",
+    "sample_efficiency": "Interquartile mean of the win rate over all runs and maps of the group.",
+    "final": "Win rate at the end of the budget, with every seed.",
+    "improvement": "Probability that a run of the first algorithm beats a run of another, ties counting one half.",
+    "steps_to": "Environment steps to the first evaluation at or above a win rate.",
+}
+TABLE_TITLES = {
+    "runs": "All runs",
+    "final": "Per map and algorithm",
+    "aggregate": "Over maps and runs",
+    "improvement": "Probability of improvement",
+    "steps_to": "Environment steps to a win rate",
+}
+
+
+def compose(frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[str, pd.DataFrame]) -> str:
+    """The page, with links relative to the directory it lies in (results/<study>).
+
+    Args:
+      tables: name -> table, as in `analysis.tables.MAKE`.
+    """
+    lines = [f"# {study.name}", "", study.description, "", "## What was measured", ""]
+    for group in study.groups.values():
+        lines += [_protocol(group, study), ""]
+    lines += [
+        f"Intervals are {CONFIDENCE:.0%} percentile intervals of a stratified bootstrap over seeds"
+        f" ({REPETITIONS:,} repetitions, arXiv 2108.13264). {_caution(study)}",
+        "",
+    ]
+    lines += ["Algorithms:", ""]
+    for key, algorithm in study.algorithms.items():
+        changes = ", ".join(f"{name} = {value}" for name, value in algorithm.overrides.items()) or "no override"
+        lines.append(f"- **{algorithm.label}** (`{key}`): `{algorithm.program}`, {algorithm.family}, {changes}")
+    lines += ["", "## Results", ""]
+    for name in ("final", "aggregate", "improvement", "steps_to"):
+        if len(tables[name]):
+            lines += [f"### {TABLE_TITLES[name]}", "", _table(tables[name], name), ""]
+    for group in study.groups.values():
+        lines += [f"## Figures: {group.title} (backend {group.backend})", ""]
+        for figure in FIGURES:
+            path = f"figures/{group.key}/{figure}.png"
+            lines += [
+                f"![{group.title}, backend {group.backend}: {CAPTIONS[figure]}]({path})",
+                "",
+                f"*{CAPTIONS[figure]}*",
+                "",
+            ]
+    lines += [
+        "## Where the numbers come from",
+        "",
+        *evidence.lines(),
+        "",
+        "Commands of the first run of each algorithm:",
+        "",
+    ]
+    lines += ["```", *evidence.commands.values(), "```", ""]
+    files = ", ".join(f"[{name}](tables/{name}.csv)" for name in TABLES)
+    lines += [f"All {len(frame):,} evaluations: [evaluations.csv](evaluations.csv). Tables as CSV: {files}.", ""]
+    return "\n".join(lines)
+
+
+def publish(study: Study, root: Path, out: Path, *, evidence: Evidence, command: str) -> list[Path]:
+    """Copy what is worth committing (table of evaluations, PNG figures, tables, report) and write COMMAND.md.
+
+    Args:
+      root: results/<study>, with a finished report.    out: results/reference/<study>; its old contents are replaced.
+      command: what a person types to make the study again.
+    Raises: StudyError naming the first file that is missing, before anything is replaced.
+    """
+    names = ["evaluations.csv", "report.md"]
+    names += [f"figures/{group}/{figure}.png" for group in study.groups for figure in FIGURES]
+    names += [f"tables/{table}.{suffix}" for table in TABLES for suffix in ("csv", "md")]
+    for name in names:
+        if not (root / name).is_file():
+            raise StudyError(f"{root / name}: missing; run the study to its end first, then publish")
+    for old in ("figures", "tables"):
+        shutil.rmtree(out / old, ignore_errors=True)
+    written = []
+    for name in names:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        written.append(Path(shutil.copyfile(root / name, out / name)))
+    lines = [f"# How {study.name} was made", "", study.description, "", "```", command, "```", "", *evidence.lines()]
+    lines += [f"- backend: {', '.join(sorted({group.backend for group in study.groups.values()}))}"]
+    lines += [f"- seeds: {', '.join(map(str, study.seeds))}", "", "One run alone, per algorithm:", ""]
+    lines += ["```", *evidence.commands.values(), "```", ""]
+    return [*written, write_text(out / "COMMAND.md", "\n".join(lines))]
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file through a temporary name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def _table(table: pd.DataFrame, name: str) -> str:
+    """A table for the page: without columns that say the same in every row of the study or stand elsewhere."""
+    hidden = {
+        "final": ["eval_episodes", "episodes_per_run"],
+        "aggregate": [],
+        "improvement": [],
+        "steps_to": [],
+    }[name]
+    return markdown(table.drop(columns=hidden)).rstrip()
+
+
+def _protocol(group: Group, study: Study) -> str:
+    presets = ", ".join(f"{family}: {preset}" for family, preset in group.presets.items())
+    text = (
+        f"**{group.title}** on backend `{group.backend}`: {', '.join(group.maps)}; {group.env_steps:,} environment"
+        f" steps per run, evaluated every {group.eval_every:,} on {group.eval_episodes} greedy episodes; seeds"
+        f" {', '.join(map(str, study.seeds))}; presets {presets}."
+    )
+    if group.backend == "skirmish":
+        text += " `skirmish` is this suite's own simulator, not StarCraft II."
+    return text
+
+
+def _caution(study: Study) -> str:
+    count = len(study.seeds)
+    if count == 1:
+        return "With a single seed per map they have no width: nothing can be said about the spread between seeds."
+    if count < 5:
+        return f"With {count} seeds they show little more than the range of what was seen: read them as such."
+    return ""

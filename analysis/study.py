@@ -1,0 +1,298 @@
+"""Study files: which algorithm runs on which map with which seed, and what a study leaves behind.
+
+The one reader of `workflow/studies/*.yaml`, shared by the workflow (which runs to start) and the analysis (which runs
+to expect). A file is checked against `workflow/schemas/study.schema.yaml` and then for what a schema cannot say;
+every fault is one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "study.schema.yaml"
+STUDIES = SCHEMA.parent.parent / "studies"
+
+FIGURES = ("win_rate", "return", "sample_efficiency", "final", "improvement", "steps_to")  # drawn once per group
+TABLES = ("runs", "final", "aggregate", "improvement", "steps_to")  # written once per study
+DEFAULT_THRESHOLDS = (0.5, 0.7)
+
+
+class StudyError(ValueError):
+    """A study file, or results that do not fit it: one line saying what, got, expected, remedy."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One line of a legend: a learner with its settings."""
+
+    key: str
+    program: str  # mazero | baselines
+    family: str  # mazero, qmix, ...: the key of a group's presets
+    label: str
+    overrides: dict[str, Any]  # dotted configuration key -> value
+
+
+@dataclass(frozen=True)
+class Group:
+    """Maps that share a backend, a budget and an evaluation protocol."""
+
+    key: str
+    title: str
+    backend: str
+    maps: tuple[str, ...]
+    env_steps: int
+    eval_every: int  # environment steps; divides env_steps
+    eval_episodes: int
+    presets: dict[str, str]  # family -> preset
+    algorithms: tuple[str, ...]  # keys, in the order of the study
+    overrides: dict[str, dict[str, Any]]  # family -> dotted key -> value
+    thresholds: tuple[float, ...]  # win rates
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """Scheduled evaluation points 0, eval_every, ..., env_steps."""
+        return tuple(range(0, self.env_steps + 1, self.eval_every))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job: one algorithm, one map, one seed."""
+
+    group: str
+    backend: str
+    map: str
+    algorithm: str
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """Run directory, relative to the directory of the study."""
+        return Path(self.backend) / self.map / self.algorithm / f"seed={self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A whole study, checked."""
+
+    name: str
+    description: str
+    seeds: tuple[int, ...]
+    threads: int
+    device: str
+    algorithms: dict[str, Algorithm]
+    groups: dict[str, Group]
+
+    @property
+    def reference(self) -> str:
+        """Key of the algorithm that the others are compared with: the first of the file."""
+        return next(iter(self.algorithms))
+
+    def runs(self) -> Iterator[Run]:
+        """Every run of the study, in the order of the file."""
+        for group in self.groups.values():
+            for name in group.maps:
+                for algorithm in group.algorithms:
+                    for seed in self.seeds:
+                        yield Run(group.key, group.backend, name, algorithm, seed)
+
+    def group_of(self, backend: str, name: str) -> Group:
+        """The group that holds map `name` on `backend`. Raises: KeyError if none does."""
+        for group in self.groups.values():
+            if group.backend == backend and name in group.maps:
+                return group
+        raise KeyError(f"study {self.name} has no map {name} on backend {backend}")
+
+    def overrides(self, run: Run) -> dict[str, Any]:
+        """Settings of one run: the group's for the family, then the algorithm's own."""
+        algorithm = self.algorithms[run.algorithm]
+        return {**self.groups[run.group].overrides.get(algorithm.family, {}), **algorithm.overrides}
+
+    def preset(self, run: Run) -> str:
+        """Preset of one run."""
+        return self.groups[run.group].presets[self.algorithms[run.algorithm].family]
+
+    def train_arguments(self, run: Run) -> list[str]:
+        """Arguments after `python -m` that make this run, without those that cannot change its outcome.
+
+        Returns: e.g. ["mazero", "train", "--map", "3m", ..., "--set", "search.os_lambda=false"].
+        """
+        algorithm, group = self.algorithms[run.algorithm], self.groups[run.group]
+        arguments = [algorithm.program, "train"]
+        if algorithm.program != algorithm.family:
+            arguments += ["--algorithm", algorithm.family]
+        arguments += ["--map", run.map, "--seed", str(run.seed), "--backend", run.backend, "--preset", self.preset(run)]
+        arguments += ["--env-steps", str(group.env_steps), "--eval-every", str(group.eval_every)]
+        arguments += ["--eval-episodes", str(group.eval_episodes), "--device", self.device]
+        for key, value in self.overrides(run).items():
+            arguments += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+        return arguments
+
+    def on_backend(self, backend: str) -> Study:
+        """The same study with every StarCraft group moved to `backend` (skirmish or smac), under a name of its own.
+
+        Results of two backends never meet: the moved study is called NAME_BACKEND and so has its own folder.
+        Raises: StudyError for another backend.
+        """
+        if backend not in ("skirmish", "smac"):
+            raise StudyError(f"backend must be skirmish or smac, got {backend!r}: the matrix games have only one")
+        moved = {
+            key: replace(group, backend=backend) if group.backend in ("skirmish", "smac") else group
+            for key, group in self.groups.items()
+        }
+        return self if moved == self.groups else replace(self, name=f"{self.name}_{backend}", groups=moved)
+
+
+def load_study(path: str | Path) -> Study:
+    """Read and check one study file.
+
+    Raises: StudyError, one line naming the file and the key, for anything that is wrong with it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        known = sorted(file.stem for file in path.parent.glob("*.yaml")) or ["none"]
+        raise StudyError(f"{path}: no such study file; there are: {', '.join(known)}")
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    _check_schema(document, path)
+    study = _build(document)
+    _check_sense(study, document, path)
+    return study
+
+
+def load_studies(directory: str | Path = STUDIES) -> dict[str, Study]:
+    """Every study of a folder by the stem of its file. Raises: StudyError for the first wrong one, or for none."""
+    files = sorted(Path(directory).glob("*.yaml"))
+    if not files:
+        raise StudyError(f"{directory}: no study file (*.yaml) there")
+    return {file.stem: load_study(file) for file in files}
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice (YAML's default is that the last one silently wins)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build one mapping. Raises: yaml.constructor.ConstructorError for a repeated key."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} given twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _check_schema(document: Any, path: Path) -> None:
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(document))
+    if error is None:
+        return
+    where = ".".join(str(part) for part in error.absolute_path) or "top level"
+    message = error.message
+    if error.validator == "additionalProperties" and isinstance(error.schema, dict):
+        known = error.schema.get("properties", {})
+        unknown = [key for key in error.instance if key not in known]
+        message = f"unknown key {unknown[0]!r}{_nearest(str(unknown[0]), list(known))}"
+    raise StudyError(f"{path}: {where}: {message}")
+
+
+def _build(document: dict[str, Any]) -> Study:
+    algorithms = {
+        key: Algorithm(
+            key, item["program"], item.get("algorithm", item["program"]), item["label"], item.get("overrides", {})
+        )
+        for key, item in document["algorithms"].items()
+    }
+    groups = {}
+    for key, item in document["groups"].items():
+        chosen = item.get("algorithms", list(algorithms))
+        groups[key] = Group(
+            key=key,
+            title=item["title"],
+            backend=item["backend"],
+            maps=tuple(item["maps"]),
+            env_steps=item["env_steps"],
+            eval_every=item["eval_every"],
+            eval_episodes=item["eval_episodes"],
+            presets=dict(item["presets"]),
+            algorithms=tuple(key for key in algorithms if key in chosen),
+            overrides=item.get("overrides", {}),
+            thresholds=tuple(item.get("thresholds", DEFAULT_THRESHOLDS)),
+        )
+    return Study(
+        name=document["name"],
+        description=document["description"],
+        seeds=tuple(document["seeds"]),
+        threads=document.get("threads", 1),
+        device=document.get("device", "cpu"),
+        algorithms=algorithms,
+        groups=groups,
+    )
+
+
+def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
+    """What a schema cannot say. Raises: StudyError for the first fault."""
+
+    def refuse(where: str, message: str) -> None:
+        raise StudyError(f"{path}: {where}: {message}")
+
+    def unique(where: str, values: Sequence[Any]) -> None:
+        twice = sorted({value for value in values if list(values).count(value) > 1})
+        if twice:
+            refuse(where, f"{', '.join(map(str, twice))} given more than once; each may stand there once")
+
+    if study.name != path.stem:
+        refuse("name", f"got {study.name!r}, expected {path.stem!r}, the name of the file")
+    unique("seeds", study.seeds)
+    unique("algorithms", [algorithm.label for algorithm in study.algorithms.values()])
+    families = sorted({algorithm.family for algorithm in study.algorithms.values()})
+    for key, algorithm in study.algorithms.items():
+        given = "algorithm" in document["algorithms"][key]
+        if algorithm.program == "baselines" and not given:
+            refuse(f"algorithms.{key}", "program baselines needs `algorithm`, for example `algorithm: qmix`")
+        if algorithm.program == "mazero" and given:
+            refuse(f"algorithms.{key}", "program mazero takes no `algorithm`; set its variants through `overrides`")
+    unique("groups", [f"{group.backend}/{name}" for group in study.groups.values() for name in group.maps])
+    for key, group in study.groups.items():
+        where = f"groups.{key}"
+        for name in document["groups"][key].get("algorithms", []):
+            if name not in study.algorithms:
+                refuse(f"{where}.algorithms", f"unknown algorithm {name!r}{_nearest(name, list(study.algorithms))}")
+        for field in ("presets", "overrides"):
+            for family in getattr(group, field):
+                if family not in families:
+                    refuse(f"{where}.{field}", f"unknown algorithm family {family!r}{_nearest(family, families)}")
+        for name in group.algorithms:
+            family = study.algorithms[name].family
+            if family not in group.presets:
+                refuse(
+                    f"{where}.presets",
+                    f"no preset for {family!r}, which algorithm {name!r} needs; add `{family}: PRESET`",
+                )
+        if group.eval_every > group.env_steps:
+            refuse(where, f"eval_every {group.eval_every} exceeds env_steps {group.env_steps}; evaluate at least once")
+        if group.env_steps % group.eval_every:
+            refuse(
+                where,
+                f"eval_every {group.eval_every} does not divide env_steps {group.env_steps}; "
+                "the last mark must be the budget",
+            )
+        matrix = [name.startswith("matrix_") for name in group.maps]
+        if any(matrix) != (group.backend == "matrix") or any(matrix) != all(matrix):
+            refuse(
+                f"{where}.maps",
+                f"{', '.join(group.maps)} do not all belong to backend {group.backend!r}; use one group per backend",
+            )
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """ "; nearest: 'x'" or the list of what is known."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; nearest: {close[0]!r}" if close else f"; known: {', '.join(known)}"

@@ -1,0 +1,151 @@
+"""How figures look: one colour and line style per algorithm, sizes that stay legible at column width, files that
+repeat exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from analysis.study import Group, Study
+
+COLUMN = 3.4  # inches, one column of a two-column page
+PAGE = 7.0  # inches, both columns
+HEADER = 0.55  # inches above the panels: a title and two small lines
+DPI = 200
+
+# Index into seaborn's colour-blind palette. Algorithms of the suite keep their colour in every study and figure.
+FIXED_COLOURS = {
+    "mazero": 0,
+    "no_os_lambda": 1,
+    "no_awpo": 2,
+    "neither": 4,
+    "qmix": 7,
+    "vdn": 9,
+    "mappo": 3,
+    "qplex": 5,
+    "iql": 8,
+}
+MARKERS = "osD^vPX*<>"
+
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one algorithm is drawn, everywhere."""
+
+    label: str
+    colour: tuple[float, float, float]
+    dashes: Any  # matplotlib line style
+    marker: str
+
+
+def looks(study: Study) -> dict[str, Look]:
+    """Algorithm key -> look. Solid: the reference; dashed: variants of its program; dash-dotted: other programs."""
+    palette = sns.color_palette("colorblind")
+    free = [index for index in range(len(palette)) if index not in {FIXED_COLOURS.get(key) for key in study.algorithms}]
+    program = study.algorithms[study.reference].program
+    result = {}
+    for position, (key, algorithm) in enumerate(study.algorithms.items()):
+        index = FIXED_COLOURS[key] if key in FIXED_COLOURS else free.pop(0) if free else position
+        dashes: Any = "-"
+        if key != study.reference:
+            dashes = (0, (4, 1.5)) if algorithm.program == program else (0, (5, 1.5, 1, 1.5))
+        result[key] = Look(algorithm.label, palette[index % len(palette)], dashes, MARKERS[position % len(MARKERS)])
+    return result
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Paper-style settings inside the block only."""
+    settings: dict[Any, Any] = {**sns.axes_style("ticks"), **RC}
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def panels(
+    count: int, *, height: float, legend_rows: int = 0, most_columns: int = 4, share_y: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` small multiples, one column wide for one panel and up to a page wide for more.
+
+    Args:
+      height: inches of one panel with its title and axis labels.
+      legend_rows: rows that a legend below the panels will take.
+    """
+    columns = min(count, most_columns)
+    rows = -(-count // columns)
+    width = {1: COLUMN, 2: 0.75 * PAGE}.get(columns, PAGE)
+    total = height * rows + 0.19 * legend_rows + HEADER
+    figure = Figure(figsize=(width, total), layout="constrained")
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - HEADER / total))
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    axes = list(grid.flat)
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def headline(figure: Figure, title: str, study: Study, group: Group, *, note: str = "") -> None:
+    """Title, and below it what every figure must say: backend, seeds, episodes, and what bands and bars mean."""
+    width, height = figure.get_size_inches()
+    seeds = f"{len(study.seeds)} seed" + ("s" if len(study.seeds) > 1 else "")
+    facts = f"backend: {group.backend} · {seeds} · {group.eval_episodes} evaluation episodes"
+    left = 0.07 / width
+    figure.text(left, 1.0 - 0.06 / height, title, fontsize=9, fontweight="bold", va="top")
+    small: dict[str, Any] = {"fontsize": 7, "color": "0.35", "va": "top"}
+    figure.text(left, 1.0 - 0.25 / height, facts, **small)
+    figure.text(left, 1.0 - 0.38 / height, note, **small)
+
+
+def steps_axis(axes: Axes, group: Group, *, ticks: int = 4, room: float = 0.02) -> None:
+    """Environment steps from 0 to the budget, in thousands where they are.
+
+    Args:
+      ticks: most intervals between ticks.    room: share of the budget left free beyond it.
+    """
+    chosen = MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]).tick_values(0, group.env_steps)
+    chosen = [tick for tick in chosen if 0 <= tick <= group.env_steps]
+    axes.set_xticks(chosen, [thousands(tick) for tick in chosen])
+    axes.set_xlim(0, (1 + room) * group.env_steps)
+
+
+def thousands(steps: float) -> str:
+    """20000 -> '20k', 500 -> '500', 0 -> '0'."""
+    return f"{steps / 1000:g}k" if abs(steps) >= 1000 else f"{steps:g}"
+
+
+def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
+    """Write STEM.png (200 dpi) and STEM.pdf without clock readings inside: the same data gives the same files."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
+    figure.savefig(png, dpi=DPI, metadata={"Software": None})
+    figure.savefig(pdf, metadata={"CreationDate": None})
+    return png, pdf

@@ -1,0 +1,199 @@
+"""Tables of a study: every run, final and area-under-curve scores, aggregates, comparisons, steps to a win rate.
+
+Each function returns one DataFrame with plain number columns (X, X_low, X_high for an estimate and its 95 %
+stratified bootstrap interval); `write_all` saves it as CSV and as Markdown in which estimate and interval share a
+cell.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import statistics
+from analysis.collect import score_array
+from analysis.comparisons import SCORES, improvements, reference_of
+from analysis.statistics import Estimate
+from analysis.study import TABLES, Group, Study
+
+
+def write_all(frame: pd.DataFrame, study: Study, directory: Path) -> list[Path]:
+    """Write every table as directory/<table>.csv and .md."""
+    directory.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in TABLES:
+        table = MAKE[name](frame, study)
+        for suffix, text in ((".csv", table.to_csv(index=False)), (".md", markdown(table))):
+            path = directory / f"{name}{suffix}"
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, path)
+            written.append(path)
+    return written
+
+
+def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row per run: what it cost and where it ended."""
+    rows = []
+    for run in study.runs():
+        group = study.groups[run.group]
+        own = frame[(frame["algorithm"] == run.algorithm) & (frame["seed"] == run.seed)]
+        own = own[(own["backend"] == run.backend) & (own["map"] == run.map)].sort_values("mark")
+        last = own.iloc[-1]
+        area = statistics.area_under_curve(np.asarray(group.marks, dtype=np.float64), own["win_rate"].to_numpy())
+        rows.append(
+            {
+                **_place(study, group, run.map, run.algorithm),
+                "seed": run.seed,
+                "final_win_rate": last["win_rate"],
+                "area_under_curve": float(area),
+                "final_return": last["return_mean"],
+                "env_steps": int(last["env_steps"]),
+                "updates": int(last["updates"]),
+                "episodes": int(last["episodes"]),
+                "wall_minutes": last["wall_seconds"] / 60,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def final(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row per map and algorithm: means over seeds with intervals, share of solved seeds, mean cost of a run.
+
+    `solved` is the share of seeds that won every evaluation episode at the end of the budget.
+    """
+    per_run = runs(frame, study)
+    rows = []
+    for group in study.groups.values():
+        for name in group.maps:
+            for key in group.algorithms:
+                own = per_run[
+                    (per_run["group"] == group.key) & (per_run["map"] == name) & (per_run["algorithm"] == key)
+                ]
+                row: dict[str, Any] = {
+                    **_place(study, group, name, key),
+                    "seeds": len(own),
+                    "eval_episodes": group.eval_episodes,
+                }
+                for column in ("final_win_rate", "area_under_curve", "final_return"):
+                    row |= _estimate(column, statistics.interval(own[[column]].to_numpy(), statistics.mean))
+                row["solved"] = float((own["final_win_rate"] == 1.0).mean())
+                row |= {
+                    f"{column}_per_run": own[column].mean()
+                    for column in ("env_steps", "updates", "episodes", "wall_minutes")
+                }
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def aggregate(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row per group and algorithm: final IQM, mean, median, optimality gap, and IQM of the area under the curve."""
+    rows = []
+    for group in study.groups.values():
+        for key in group.algorithms:
+            curves = score_array(frame, study, group, algorithm=key)  # (R, M, T)
+            row: dict[str, Any] = {
+                "group": group.key,
+                "backend": group.backend,
+                "maps": len(group.maps),
+                "algorithm": key,
+            }
+            row |= {"label": study.algorithms[key].label, "runs": curves.shape[0] * curves.shape[1]}
+            for metric, statistic in statistics.METRICS.items():
+                row |= _estimate(metric, statistics.interval(curves[:, :, -1], statistic))
+            area = statistics.area_under_curve(np.asarray(group.marks, dtype=np.float64), curves)
+            rows.append(row | _estimate("area_under_curve_iqm", statistics.interval(area, statistics.iqm)))
+    return pd.DataFrame(rows)
+
+
+def improvement(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row per group and other algorithm: probability that a run of the reference beats one of it."""
+    rows = []
+    columns = ["group", "backend", "algorithm", "reference", "label"]
+    columns += [f"by_{measure}{part}" for measure in SCORES for part in ("", "_low", "_high")]
+    for group in study.groups.values():
+        measured = improvements(frame, study, group)
+        reference = reference_of(study, group)
+        for other in (key for key in group.algorithms if key != reference):
+            row: dict[str, Any] = {"group": group.key, "backend": group.backend, "algorithm": other}
+            row |= {"reference": study.algorithms[reference].label, "label": study.algorithms[other].label}
+            for measure, estimates in measured.items():
+                row |= _estimate(f"by_{measure}", estimates[other])
+            rows.append(row)
+    return pd.DataFrame(rows, columns=columns)
+
+
+def steps_to(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row per map, algorithm and threshold: seeds whose win rate reached it, and the environment steps that took.
+
+    `median_steps` is over all seeds, one that never got there counting as infinite, and is empty where it is infinite;
+    `fastest` and `slowest` are over the seeds that got there.
+    """
+    rows = []
+    for group in study.groups.values():
+        marks = np.asarray(group.marks, dtype=np.float64)
+        for index, name in enumerate(group.maps):
+            for key in group.algorithms:
+                scores = score_array(frame, study, group, algorithm=key)[:, index]  # (R, T)
+                for threshold in group.thresholds:
+                    steps = statistics.first_crossing(marks, scores, threshold)  # (R,)
+                    reached = steps[np.isfinite(steps)]
+                    median = float(np.median(steps))  # inf if at least half of the seeds never get there
+                    rows.append(
+                        {
+                            **_place(study, group, name, key),
+                            "win_rate": threshold,
+                            "seeds": len(steps),
+                            "reached": len(reached),
+                            "median_steps": median if np.isfinite(median) else np.nan,
+                            "fastest": reached.min() if len(reached) else np.nan,
+                            "slowest": reached.max() if len(reached) else np.nan,
+                        }
+                    )
+    return pd.DataFrame(rows)
+
+
+MAKE: dict[str, Callable[[pd.DataFrame, Study], pd.DataFrame]] = {
+    "runs": runs,
+    "final": final,
+    "aggregate": aggregate,
+    "improvement": improvement,
+    "steps_to": steps_to,
+}
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A Markdown table; X, X_low and X_high become one cell `x [low, high]`, an empty number a dash."""
+    columns = [column for column in table.columns if not column.endswith(("_low", "_high")) and column != "algorithm"]
+    head = ["algorithm" if column == "label" else column.replace("_", " ") for column in columns]
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(" --- " for _ in columns) + "|"]
+    for row in table.to_dict("records"):
+        lines.append("| " + " | ".join(_cell(row, column) for column in columns) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _place(study: Study, group: Group, name: str, key: str) -> dict[str, str]:
+    label = study.algorithms[key].label
+    return {"group": group.key, "backend": group.backend, "map": name, "algorithm": key, "label": label}
+
+
+def _estimate(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def _cell(row: dict[Any, Any], column: str) -> str:
+    value = row[column]
+    if f"{column}_low" in row:
+        return f"{_number(value)} [{_number(row[f'{column}_low'])}, {_number(row[f'{column}_high'])}]"
+    return _number(value) if isinstance(value, float) else str(value).replace("|", "\\|")
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return "-"
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"

@@ -1,0 +1,141 @@
+"""Run directories as training would leave them, with curves that the test chooses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from analysis.study import Run, Study, load_study
+
+Curve = Callable[[Run, int], float]  # run, mark -> win rate
+
+
+def study_document(name: str = "toy") -> dict[str, Any]:
+    """A study of two groups, three algorithms and two seeds; tests change single keys of it."""
+    return {
+        "name": name,
+        "description": "A toy study.",
+        "seeds": [0, 1],
+        "algorithms": {
+            "mazero": {"program": "mazero", "label": "MAZero"},
+            "no_awpo": {"program": "mazero", "label": "without AWPO", "overrides": {"loss.awpo": False}},
+            "qmix": {"program": "baselines", "algorithm": "qmix", "label": "QMIX"},
+        },
+        "groups": {
+            "smac": {
+                "title": "SMAC",
+                "backend": "skirmish",
+                "maps": ["3m"],
+                "env_steps": 400,
+                "eval_every": 100,
+                "eval_episodes": 32,
+                "presets": {"mazero": "laptop", "qmix": "published"},
+            },
+            "matrix": {
+                "title": "Matrix games",
+                "backend": "matrix",
+                "maps": ["matrix_1", "matrix_2"],
+                "env_steps": 200,
+                "eval_every": 100,
+                "eval_episodes": 8,
+                "presets": {"mazero": "matrix", "qmix": "matrix"},
+                "thresholds": [1.0],
+            },
+        },
+    }
+
+
+def write_study(directory: Path, document: dict[str, Any]) -> Path:
+    """Write a study file under its own name."""
+    path = directory / f"{document['name']}.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def make_study(directory: Path, document: dict[str, Any] | None = None) -> Study:
+    """Write and load a study file."""
+    return load_study(write_study(directory, document or study_document()))
+
+
+def make_runs(study: Study, root: Path, win_rate: Curve) -> None:
+    """Fill `root` with every run of the study."""
+    for run in study.runs():
+        make_run(study, run, root / run.path, win_rate)
+
+
+def make_run(study: Study, run: Run, directory: Path, win_rate: Curve) -> None:
+    """One finished run directory."""
+    directory.mkdir(parents=True)
+    algorithm, group = study.algorithms[run.algorithm], study.groups[run.group]
+    config: dict[str, Any] = {"search": {"os_lambda": True}, "loss": {"awpo": True}}
+    for key, value in study.overrides(run).items():
+        section, name = key.split(".")
+        config[section][name] = value
+    records = [evaluation(group.eval_episodes, mark, win_rate(run, mark)) for mark in group.marks]
+    lines = [records[0]]
+    for record in records[1:]:
+        train = {"kind": "train", "env_steps": record["env_steps"] - 1, "updates": 1, "wall_seconds": 1.0}
+        lines += [train, record]
+    last = records[-1]
+    write_json(
+        directory / "config.json",
+        {
+            "program": algorithm.program,
+            "algorithm": algorithm.family,
+            "preset": study.preset(run),
+            "map": run.map,
+            "backend": run.backend,
+            "seed": run.seed,
+            "threads": 1,
+            "budget": {"env_steps": group.env_steps},
+            "evaluation": {"every": group.eval_every, "episodes": group.eval_episodes},
+            "config": config,
+        },
+    )
+    write_json(
+        directory / "provenance.json",
+        {
+            "backend": run.backend,
+            "command": ["python", "-m", *study.train_arguments(run)],
+            "git_commit": "0123abc",
+            "git_dirty": False,
+            "python": "3.11.2",
+            "platform": "Linux",
+            "cpu": "Test CPU",
+            "cpu_count": 2,
+            "gpu": None,
+            "threads": 1,
+            "device": "cpu",
+            "versions": {"numpy": "2.4.6"},
+        },
+    )
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    counters = {key: last[key] for key in ("env_steps", "updates", "episodes", "wall_seconds")}
+    write_json(directory / "done.json", {**counters, "final": last})
+
+
+def evaluation(episodes: int, mark: int, win_rate: float) -> dict[str, Any]:
+    """An evaluation 3 steps late; an update per 2 steps, 10 steps an episode, 0.6 s a step; return 20 x win rate."""
+    return {
+        "kind": "eval",
+        "mark": mark,
+        "env_steps": mark + 3 if mark else 0,
+        "updates": mark // 2,
+        "episodes": mark // 10,
+        "wall_seconds": 0.6 * mark,
+        "num_episodes": episodes,
+        "win_rate": win_rate,
+        "return_mean": 20 * win_rate,
+        "return_std": 1.0,
+        "length_mean": 25.0,
+        "extra": 1.5,
+    }
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write one JSON file."""
+    path.write_text(json.dumps(document), encoding="utf-8")

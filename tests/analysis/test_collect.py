@@ -1,0 +1,162 @@
+"""Run directories -> table: what comes out, and everything that is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import collect
+from analysis.study import Study, StudyError
+from tests.analysis.synthetic import evaluation, make_runs, make_study, study_document
+
+RUN = "skirmish/3m/no_awpo/seed=1"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return make_study(tmp_path)
+
+
+@pytest.fixture
+def root(tmp_path: Path, study: Study) -> Path:
+    directory = tmp_path / "results" / "toy"
+    make_runs(study, directory, lambda run, mark: (mark / 400) * (1 - 0.1 * run.seed))
+    return directory
+
+
+def test_table_holds_every_evaluation(study: Study, root: Path) -> None:
+    frame = collect.collect(study, root)
+    assert list(frame.columns) == list(collect.COLUMNS)
+    assert len(frame) == 6 * 5 + 12 * 3  # runs x marks: 3m has 0..400 by 100, the matrix games 0..200 by 100
+    row = frame[
+        (frame["map"] == "3m") & (frame["algorithm"] == "no_awpo") & (frame["seed"] == 1) & (frame["mark"] == 200)
+    ].iloc[0]
+    assert row.to_dict() == {
+        "study": "toy",
+        "group": "smac",
+        "backend": "skirmish",
+        "map": "3m",
+        "algorithm": "no_awpo",
+        "label": "without AWPO",
+        "seed": 1,
+        "mark": 200,
+        "env_steps": 203,
+        "updates": 100,
+        "episodes": 20,
+        "wall_seconds": 120.0,
+        "num_episodes": 32,
+        "win_rate": pytest.approx(0.45),
+        "return_mean": pytest.approx(9.0),
+        "return_std": 1.0,
+        "length_mean": 25.0,
+    }
+
+
+def test_csv_and_parquet_read_back_the_same(study: Study, root: Path) -> None:
+    frame = collect.collect(study, root)
+    collect.write(frame, root / "evaluations.csv", root / "evaluations.parquet")
+    for name in ("evaluations.csv", "evaluations.parquet"):
+        pd.testing.assert_frame_equal(collect.read(root / name, study), frame)
+    assert not list(root.glob(".*.tmp"))
+
+
+def test_labels_follow_the_study_file(study: Study, root: Path, tmp_path: Path) -> None:
+    collect.write(collect.collect(study, root), root / "evaluations.csv")
+    document = study_document()
+    document["algorithms"]["mazero"]["label"] = "Ours"
+    frame = collect.read(root / "evaluations.csv", make_study(tmp_path, document))
+    assert set(frame.loc[frame["algorithm"] == "mazero", "label"]) == {"Ours"}
+
+
+def test_score_array_puts_seeds_maps_and_marks_in_their_places(study: Study, root: Path) -> None:
+    frame = collect.collect(study, root).sample(frac=1, random_state=0)  # the order of rows does not matter
+    scores = collect.score_array(frame, study, study.groups["matrix"], algorithm="qmix")
+    assert scores.shape == (2, 2, 3)
+    assert scores[1, 0] == pytest.approx(np.array([0, 100, 200]) / 400 * 0.9)
+
+
+def rewrite(path: Path, change: Callable[[list[Any]], list[Any]]) -> None:
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in change(lines)), encoding="utf-8")
+
+
+def set_config(root: Path, **changes: Any) -> None:
+    path = root / RUN / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def append(root: Path, text: str) -> None:
+    with open(root / RUN / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+FAULTS: list[tuple[Callable[[Path], object], str]] = [
+    (
+        lambda root: (root / RUN / "done.json").unlink(),
+        f"1 of 18 runs are missing or unfinished: {RUN}; run the study to its end",
+    ),
+    (lambda root: shutil.rmtree(root / "matrix"), "12 of 18 runs are missing or unfinished"),
+    (lambda root: (root / RUN / "config.json").unlink(), f"{RUN}/config.json: missing"),
+    (lambda root: (root / RUN / "metrics.jsonl").unlink(), f"{RUN}/metrics.jsonl: missing"),
+    (
+        lambda root: set_config(root, backend="smac"),
+        "backend is 'smac', the study expects 'skirmish'; backends are never mixed",
+    ),
+    (lambda root: set_config(root, seed=0), "seed is 0, the study expects 1"),
+    (lambda root: set_config(root, preset="paper"), "preset is 'paper', the study expects 'laptop'"),
+    (lambda root: set_config(root, config={"loss": {"awpo": True}}), "loss.awpo is True, the study expects False"),
+    (lambda root: set_config(root, config={}), "loss.awpo is None, the study expects False"),
+    (lambda root: (root / RUN / "config.json").write_text("{"), "config.json:1: not valid JSON"),
+    (lambda root: (root / RUN / "config.json").write_text("[]"), "expected one JSON object, got list"),
+    (lambda root: append(root, '{"kind": "ev'), "metrics.jsonl:10: not valid JSON"),
+    (lambda root: append(root, "[1]\n"), "metrics.jsonl:10: expected a JSON object with a `kind`"),
+    (
+        lambda root: append(root, json.dumps(evaluation(32, 400, 1.0))),
+        "metrics.jsonl:10: mark 400 was already on line 9",
+    ),
+    (
+        lambda root: append(root, json.dumps(evaluation(32, 500, 1.0))),
+        "must run from 0 to 400 in steps of 100; differs at 500",
+    ),
+    (
+        lambda root: append(root, '{"kind": "eval", "mark": 500}'),
+        "metrics.jsonl:10: evaluation without a number for env_steps",
+    ),
+    (lambda root: rewrite(root / RUN / "metrics.jsonl", lambda lines: lines[:4] + lines[6:]), "differs at 200"),
+    (
+        lambda root: rewrite(root / RUN / "metrics.jsonl", lambda lines: [lines[0] | {"num_episodes": 8}, *lines[1:]]),
+        "mark 0 has 8 episodes, the study asks for 32",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fault", "message"), FAULTS, ids=[message for _, message in FAULTS])
+def test_fault_is_named(study: Study, root: Path, fault: Callable[[Path], object], message: str) -> None:
+    fault(root)
+    with pytest.raises(StudyError) as caught:
+        collect.collect(study, root)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_incomplete_table_is_refused(study: Study, root: Path) -> None:
+    frame = collect.collect(study, root)
+    collect.write(frame.iloc[1:], root / "evaluations.csv")
+    with pytest.raises(
+        StudyError, match=r"holds 65 rows, study toy expects 66; first difference: .*'3m', 'mazero', 0, 0"
+    ):
+        collect.read(root / "evaluations.csv", study)
+    collect.write(pd.concat([frame, frame.iloc[:1]]), root / "evaluations.csv")
+    with pytest.raises(StudyError, match="holds 67 rows, study toy expects 66; first difference: a row given twice"):
+        collect.read(root / "evaluations.csv", study)
+    collect.write(frame.drop(columns="updates"), root / "evaluations.csv")
+    with pytest.raises(StudyError, match="columns updates are missing"):
+        collect.read(root / "evaluations.csv", study)
+    with pytest.raises(StudyError, match="no such table"):
+        collect.read(root / "nothing.csv", study)

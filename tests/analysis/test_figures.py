@@ -1,0 +1,178 @@
+"""Figures show the numbers of the table: what is on the axes is compared, not whether a file exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from analysis import collect, figures, style
+from analysis.study import FIGURES, Run, Study, StudyError
+from tests.analysis.synthetic import make_runs, make_study, study_document
+
+SPEED = {"mazero": 1.0, "no_awpo": 0.5, "qmix": 0.0}
+
+
+def win_rate(run: Run, mark: int) -> float:
+    """Grows by a speed per algorithm, slower for seed 1; QMIX never wins; a matrix game is lost or won."""
+    if run.backend == "matrix":
+        return float(mark > 0 and run.algorithm == "mazero" and (run.map, run.seed) != ("matrix_2", 1))
+    return SPEED[run.algorithm] * mark / 400 * (1 - 0.25 * run.seed)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, pd.DataFrame]:
+    directory = tmp_path_factory.mktemp("figures")
+    study = make_study(directory)
+    make_runs(study, directory / "toy", win_rate)
+    return study, collect.collect(study, directory / "toy")
+
+
+def draw(data: tuple[Study, pd.DataFrame], name: str, group: str) -> Figure:
+    study, frame = data
+    with style.paper_style():
+        return figures.DRAW[name](frame, study, study.groups[group])
+
+
+def lines(axes: Axes, label: str) -> list[Line2D]:
+    return [line for line in axes.lines if line.get_label() == label]
+
+
+def height(line: Line2D) -> list[float]:
+    return np.asarray(line.get_ydata(), dtype=float).tolist()
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.texts)
+
+
+@pytest.mark.parametrize("group", ["smac", "matrix"])
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_states_backend_seeds_and_episodes(
+    data: tuple[Study, pd.DataFrame], name: str, group: str
+) -> None:
+    chosen = data[0].groups[group]
+    text = texts(draw(data, name, group))
+    assert text.startswith(chosen.title)
+    assert f"backend: {chosen.backend} · 2 seeds · {chosen.eval_episodes} evaluation episodes" in text
+
+
+def test_win_rate_curves(data: tuple[Study, pd.DataFrame]) -> None:
+    (axes,) = draw(data, "win_rate", "smac").axes
+    assert axes.get_title() == "3m" and axes.get_ylim() == (-0.03, 1.03)
+    (mean,) = lines(axes, "MAZero")
+    assert np.asarray(mean.get_xdata()).tolist() == [0, 100, 200, 300, 400]
+    assert height(mean) == pytest.approx([0, 0.21875, 0.4375, 0.65625, 0.875])  # mean of m / 400 and 0.75 m / 400
+    seeds = [height(line) for line in lines(axes, "_seed")]
+    assert len(seeds) == 6  # 3 algorithms x 2 seeds
+    assert seeds[1] == pytest.approx([0, 0.1875, 0.375, 0.5625, 0.75])
+    assert height(lines(axes, "QMIX")[0]) == [0] * 5
+    bands = [item for item in axes.collections if isinstance(item, PolyCollection)]
+    # With two seeds the interval is their range; the outline of the first band ends at 0.75 and 1.0.
+    outline = bands[0].get_paths()[0].vertices
+    assert sorted({round(y, 6) for x, y in outline if x == 400}) == [0.75, 1.0]
+    assert bands[2].get_paths()[0].vertices[:, 1].max() == 0  # all-zero curves: width zero
+
+
+def test_small_multiples_have_one_panel_per_map(data: tuple[Study, pd.DataFrame]) -> None:
+    figure = draw(data, "return", "matrix")
+    assert [axes.get_title() for axes in figure.axes] == ["matrix_1", "matrix_2"]
+    assert height(lines(figure.axes[0], "MAZero")[0]) == [0, 20, 20]
+    assert height(lines(figure.axes[1], "MAZero")[0]) == [0, 10, 10]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["MAZero", "without AWPO", "QMIX"]
+
+
+def test_sample_efficiency_is_the_iqm_over_runs_and_maps(data: tuple[Study, pd.DataFrame]) -> None:
+    (axes,) = draw(data, "sample_efficiency", "matrix").axes
+    # 4 runs: 1, 1, 1, 0; one is cut at each end.
+    assert height(lines(axes, "MAZero")[0]) == [0, 1, 1]
+
+
+def test_final_scores(data: tuple[Study, pd.DataFrame]) -> None:
+    aggregate, first, second = draw(data, "final", "matrix").axes
+    assert [axes.get_title() for axes in (aggregate, first, second)] == ["all maps (IQM)", "matrix_1", "matrix_2"]
+    assert np.asarray(lines(aggregate, "MAZero")[0].get_xdata()).tolist() == [1.0]
+    assert np.asarray(lines(second, "MAZero")[0].get_xdata()).tolist() == [0.5]
+    assert np.asarray(lines(second, "_interval")[0].get_xdata()).tolist() == [0.0, 1.0]
+    assert sorted(np.asarray(lines(second, "_seed")[0].get_xdata()).tolist()) == [0.0, 1.0]
+    assert len(np.asarray(lines(aggregate, "_seed")[0].get_xdata())) == 4
+    assert [text.get_text() for text in aggregate.get_yticklabels()] == ["MAZero", "without AWPO", "QMIX"]
+    bottom, top = aggregate.get_ylim()
+    assert bottom > top  # the first algorithm stands on top
+
+
+def test_improvement_of_the_reference_over_each_other_algorithm(data: tuple[Study, pd.DataFrame]) -> None:
+    final, area = draw(data, "improvement", "matrix").axes
+    assert [text.get_text() for text in final.get_yticklabels()] == ["without AWPO", "QMIX"]
+    # matrix_1: always better; matrix_2: one of two runs better, the other a tie.
+    assert np.asarray(lines(final, "QMIX")[0].get_xdata()).tolist() == [pytest.approx(0.875)]
+    assert final.get_xlabel() == "P(MAZero > other)" and area.get_title() == "area under the curve"
+
+
+def test_steps_to_a_win_rate(data: tuple[Study, pd.DataFrame]) -> None:
+    half, most = draw(data, "steps_to", "smac").axes
+    assert half.get_title() == "3m: win rate ≥ 0.5"
+    # MAZero: seed 0 reaches 0.5 at 200, seed 1 at 300; 0.7 at 300 and 400.
+    assert [patch.get_width() for patch in half.patches] == [250, 400, 400]  # without AWPO: one of two seeds, no median
+    assert [patch.get_width() for patch in most.patches] == [350, 400, 400]
+    assert [text.get_text() for text in half.texts] == ["2/2", "1/2", "0/2"]
+    assert [bool(patch.get_hatch()) for patch in half.patches] == [False, True, True]
+
+
+def test_single_algorithm_single_seed_single_map(tmp_path: Path) -> None:
+    document = study_document()
+    document["seeds"] = [3]
+    document["algorithms"] = {"mazero": document["algorithms"]["mazero"]}
+    del document["groups"]["matrix"]
+    document["groups"]["smac"] |= {"presets": {"mazero": "laptop"}, "eval_every": 400}
+    study = make_study(tmp_path, document)
+    make_runs(study, tmp_path / "toy", lambda run, mark: 0.0)
+    frame = collect.collect(study, tmp_path / "toy")
+    written = figures.draw_all(frame, study, tmp_path / "figures")
+    assert sorted(path.name for path in written) == sorted(
+        f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")
+    )
+    with style.paper_style():
+        assert "1 seed ·" in texts(figures.win_rate(frame, study, study.groups["smac"]))
+    # 3.4 inches at 200 dpi: a column of a page.
+    with Image.open(tmp_path / "figures" / "smac" / "win_rate.png") as image:
+        assert image.size[0] == 680
+
+
+def test_same_table_gives_the_same_files(data: tuple[Study, pd.DataFrame], tmp_path: Path) -> None:
+    study, frame = data
+    for name in ("one", "two"):
+        with style.paper_style():
+            style.save(figures.final(frame, study, study.groups["smac"]), tmp_path / name)
+    for kind in ("png", "pdf"):
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
+
+
+def test_looks_are_distinct_and_fixed_per_algorithm(data: tuple[Study, pd.DataFrame], tmp_path: Path) -> None:
+    looks = style.looks(data[0])
+    assert len({look.colour for look in looks.values()}) == 3 and len({look.marker for look in looks.values()}) == 3
+    assert looks["mazero"].dashes == "-" and len({str(look.dashes) for look in looks.values()}) == 3
+    document = study_document()
+    document["algorithms"] = {"qmix": document["algorithms"]["qmix"], **document["algorithms"]}
+    document["algorithms"]["unheard_of"] = {"program": "mazero", "label": "New"}
+    other = style.looks(make_study(tmp_path, document))
+    assert other["mazero"].colour == looks["mazero"].colour and other["qmix"].colour == looks["qmix"].colour
+    assert len({look.colour for look in other.values()}) == 4
+
+
+def test_unknown_group_is_refused(data: tuple[Study, pd.DataFrame], tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="unknown group 'samc' in study toy; known: smac, matrix"):
+        figures.draw_all(data[1], data[0], tmp_path, only="samc")
+
+
+@pytest.mark.parametrize(("steps", "text"), [(0, "0"), (500, "500"), (2500, "2.5k"), (50_000, "50k")])
+def test_thousands(steps: int, text: str) -> None:
+    assert style.thousands(steps) == text

@@ -1,0 +1,142 @@
+"""Study files: what is refused, in one line that names the fault, and what a good one means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.study import STUDIES, StudyError, load_studies, load_study
+from tests.analysis.synthetic import make_study, study_document, write_study
+
+
+def test_runs_are_every_map_algorithm_and_seed_in_the_order_of_the_file(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    paths = [run.path.as_posix() for run in study.runs()]
+    assert len(paths) == (1 + 2) * 3 * 2
+    assert paths[:3] == ["skirmish/3m/mazero/seed=0", "skirmish/3m/mazero/seed=1", "skirmish/3m/no_awpo/seed=0"]
+    assert paths[-1] == "matrix/matrix_2/qmix/seed=1"
+    assert study.reference == "mazero"
+    assert study.groups["matrix"].marks == (0, 100, 200)
+    assert study.groups["smac"].thresholds == (0.5, 0.7)
+
+
+def test_train_arguments_of_a_baseline_and_of_an_ablation(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    by_path = {run.path.as_posix(): " ".join(study.train_arguments(run)) for run in study.runs()}
+    assert by_path["matrix/matrix_1/qmix/seed=1"] == (
+        "baselines train --algorithm qmix --map matrix_1 --seed 1 --backend matrix --preset matrix"
+        " --env-steps 200 --eval-every 100 --eval-episodes 8 --device cpu"
+    )
+    assert by_path["skirmish/3m/no_awpo/seed=0"].endswith("--device cpu --set loss.awpo=false")
+
+
+def test_overrides_of_a_group_give_way_to_those_of_the_algorithm(tmp_path: Path) -> None:
+    document = study_document()
+    document["groups"]["smac"]["overrides"] = {"mazero": {"loss.awpo": True, "search.num_simulations": 25}}
+    study = make_study(tmp_path, document)
+    by_path = {run.path.as_posix(): study.overrides(run) for run in study.runs()}
+    assert by_path["skirmish/3m/mazero/seed=0"] == {"loss.awpo": True, "search.num_simulations": 25}
+    assert by_path["skirmish/3m/no_awpo/seed=0"] == {"loss.awpo": False, "search.num_simulations": 25}
+    assert by_path["skirmish/3m/qmix/seed=0"] == {}
+    assert by_path["matrix/matrix_1/mazero/seed=0"] == {}
+
+
+def test_group_may_run_some_of_the_algorithms(tmp_path: Path) -> None:
+    document = study_document()
+    document["groups"]["matrix"]["algorithms"] = ["qmix", "mazero"]
+    study = make_study(tmp_path, document)
+    assert study.groups["matrix"].algorithms == ("mazero", "qmix")  # the order of the study
+    assert len(list(study.runs())) == 3 * 2 + 2 * 2 * 2
+
+
+def test_moving_to_another_backend_changes_name_and_path_but_not_the_matrix_games(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    moved = study.on_backend("smac")
+    assert moved.name == "toy_smac"
+    assert [group.backend for group in moved.groups.values()] == ["smac", "matrix"]
+    assert study.on_backend("skirmish") == study
+    with pytest.raises(StudyError, match="must be skirmish or smac, got 'matrix'"):
+        study.on_backend("matrix")
+
+
+def test_shipped_studies_load() -> None:
+    studies = load_studies(STUDIES)
+    assert {"quickstart", "reference_3m", "matrix"} <= set(studies)
+    assert studies["reference_3m"].groups["smac"].marks == tuple(range(0, 50_001, 2000))
+
+
+def change(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
+    def apply(document: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            document = document[key]
+        document[path[-1]] = value
+
+    return apply
+
+
+FAULTS = [
+    (change("name", value="other"), "name: got 'other', expected 'toy'"),
+    (change("sees", value=[1]), "top level: unknown key 'sees'; nearest: 'seeds'"),
+    (change("seeds", value=[]), "seeds: "),
+    (change("seeds", value=[0, 1, 0]), "seeds: 0 given more than once"),
+    (change("seeds", value=[-1]), "seeds.0: -1 is less than the minimum of 0"),
+    (change("algorithms", "qmix", "label", value="MAZero"), "algorithms: MAZero given more than once"),
+    (
+        change("algorithms", "qmix", value={"program": "baselines", "label": "QMIX"}),
+        "program baselines needs `algorithm`",
+    ),
+    (change("algorithms", "mazero", "algorithm", value="x"), "program mazero takes no `algorithm`"),
+    (change("algorithms", "mazero", "program", value="pymarl"), "algorithms.mazero.program: 'pymarl' is not one of"),
+    (change("algorithms", "no_awpo", "overrides", value={"Loss": 1}), "algorithms.no_awpo.overrides"),
+    (change("groups", "smac", "backend", value="starcraft"), "groups.smac.backend: 'starcraft' is not one of"),
+    (change("groups", "smac", "maps", value=["3m", "matrix_1"]), "use one group per backend"),
+    (change("groups", "smac", "maps", value=["3m", "3m"]), "groups: skirmish/3m given more than once"),
+    (change("groups", "smac", "eval_every", value=500), "eval_every 500 exceeds env_steps 400"),
+    (change("groups", "smac", "eval_every", value=150), "eval_every 150 does not divide env_steps 400"),
+    (change("groups", "smac", "eval_every", value=0), "groups.smac.eval_every: 0 is less than the minimum of 1"),
+    (
+        change("groups", "smac", "presets", value={"mazero": "laptop"}),
+        "no preset for 'qmix', which algorithm 'qmix' needs",
+    ),
+    (
+        change("groups", "smac", "presets", "qmxi", value="published"),
+        "unknown algorithm family 'qmxi'; nearest: 'qmix'",
+    ),
+    (change("groups", "smac", "overrides", value={"qplex": {}}), "unknown algorithm family 'qplex'"),
+    (change("groups", "smac", "algorithms", value=["mazro"]), "unknown algorithm 'mazro'; nearest: 'mazero'"),
+    (change("groups", "smac", "thresholds", value=[1.5]), "groups.smac.thresholds.0: 1.5 is greater than the maximum"),
+    (change("groups", "smac", "steps", value=1), "groups.smac: unknown key 'steps'"),
+]
+
+
+@pytest.mark.parametrize(("fault", "message"), FAULTS, ids=[message for _, message in FAULTS])
+def test_fault_is_named_in_one_line(tmp_path: Path, fault: Callable[[dict[str, Any]], None], message: str) -> None:
+    document = study_document()
+    fault(document)
+    path = write_study(tmp_path, document).rename(tmp_path / "toy.yaml")
+    with pytest.raises(StudyError) as caught:
+        load_study(path)
+    text = str(caught.value)
+    assert message in text
+    assert text.startswith(str(path)) and "\n" not in text
+
+
+def test_key_given_twice_is_refused(tmp_path: Path) -> None:
+    path = write_study(tmp_path, study_document())
+    path.write_text(path.read_text(encoding="utf-8") + "seeds: [5]\n", encoding="utf-8")
+    with pytest.raises(StudyError, match="key 'seeds' given twice"):
+        load_study(path)
+
+
+def test_missing_and_broken_files(tmp_path: Path) -> None:
+    write_study(tmp_path, study_document())
+    with pytest.raises(StudyError, match="no such study file; there are: toy"):
+        load_study(tmp_path / "tyo.yaml")
+    (tmp_path / "toy.yaml").write_text("a: [", encoding="utf-8")
+    with pytest.raises(StudyError, match="not valid YAML"):
+        load_study(tmp_path / "toy.yaml")
+    with pytest.raises(StudyError, match="no study file"):
+        load_studies(tmp_path / "nowhere")

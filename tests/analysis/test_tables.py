@@ -1,0 +1,101 @@
+"""Tables by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import collect, tables
+from analysis.study import TABLES, Study
+from tests.analysis.synthetic import make_runs, make_study
+from tests.analysis.test_figures import win_rate
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, Study]:
+    directory = tmp_path_factory.mktemp("tables")
+    study = make_study(directory)
+    make_runs(study, directory / "toy", win_rate)
+    return collect.collect(study, directory / "toy"), study
+
+
+def row(table: pd.DataFrame, **where: object) -> pd.Series:
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_runs(data: tuple[pd.DataFrame, Study]) -> None:
+    table = tables.runs(*data)
+    assert len(table) == 18
+    one = row(table, map="3m", algorithm="mazero", seed=1)
+    assert one["final_win_rate"] == 0.75 and one["final_return"] == 15
+    assert one["area_under_curve"] == pytest.approx(0.375)  # a straight line from 0 to 0.75
+    assert (one["env_steps"], one["updates"], one["episodes"]) == (403, 200, 40)
+    assert one["wall_minutes"] == pytest.approx(4.0)  # 0.6 s a step
+
+
+def test_final(data: tuple[pd.DataFrame, Study]) -> None:
+    table = tables.final(*data)
+    assert len(table) == 9
+    one = row(table, map="3m", algorithm="mazero")
+    assert [one[f"final_win_rate{part}"] for part in ("_low", "", "_high")] == [0.75, 0.875, 1.0]
+    assert [one[f"area_under_curve{part}"] for part in ("_low", "", "_high")] == pytest.approx([0.375, 0.4375, 0.5])
+    assert (one["seeds"], one["eval_episodes"], one["backend"]) == (2, 32, "skirmish")
+    assert one["solved"] == 0.5  # seed 0 ends at 1.0
+    assert one["wall_minutes_per_run"] == pytest.approx(4.0)
+    assert row(table, map="matrix_1", algorithm="mazero")["solved"] == 1.0
+    assert row(table, map="matrix_2", algorithm="mazero")["solved"] == 0.5
+    assert row(table, map="matrix_1", algorithm="qmix")["solved"] == 0.0
+
+
+def test_aggregate(data: tuple[pd.DataFrame, Study]) -> None:
+    one = row(tables.aggregate(*data), group="matrix", algorithm="mazero")
+    assert (one["runs"], one["maps"]) == (4, 2)
+    assert (one["iqm"], one["mean"], one["median"], one["optimality_gap"]) == (1.0, 0.75, 0.75, 0.25)
+    assert (one["mean_low"], one["mean_high"]) == (0.5, 1.0)  # matrix_2 is resampled, matrix_1 always 1
+    assert one["area_under_curve_iqm"] == pytest.approx(0.75)
+
+
+def test_improvement(data: tuple[pd.DataFrame, Study]) -> None:
+    table = tables.improvement(*data)
+    assert table["algorithm"].tolist() == ["no_awpo", "qmix", "no_awpo", "qmix"]
+    one = row(table, group="matrix", algorithm="qmix")
+    assert one["by_final_win_rate"] == 0.875 and one["reference"] == "MAZero"
+    # 3m: 1.0 and 0.75 against 0.5 and 0.375
+    assert row(table, group="smac", algorithm="no_awpo")["by_final_win_rate"] == 1.0
+
+
+def test_steps_to(data: tuple[pd.DataFrame, Study]) -> None:
+    table = tables.steps_to(*data)
+    one = row(table, map="3m", algorithm="mazero", win_rate=0.7)
+    assert (one["reached"], one["median_steps"], one["fastest"], one["slowest"]) == (2, 350, 300, 400)
+    half = row(table, map="3m", algorithm="no_awpo", win_rate=0.5)
+    assert (half["reached"], half["fastest"]) == (1, 400) and np.isnan(half["median_steps"])
+    never = row(table, map="3m", algorithm="qmix", win_rate=0.5)
+    assert never["reached"] == 0 and np.isnan(never["fastest"])
+
+
+def test_files(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
+    written = tables.write_all(*data, tmp_path)
+    assert sorted(path.name for path in written) == sorted(
+        f"{name}.{kind}" for name in TABLES for kind in ("csv", "md")
+    )
+    assert (
+        pd.read_csv(tmp_path / "final.csv")["final_win_rate"].tolist() == tables.final(*data)["final_win_rate"].tolist()
+    )
+    page = (tmp_path / "final.md").read_text(encoding="utf-8").splitlines()
+    assert page[0].startswith(
+        "| group | backend | map | algorithm | seeds | eval episodes | final win rate | area under curve |"
+    )
+    assert page[2].startswith("| smac | skirmish | 3m | MAZero | 2 | 32 | 0.88 [0.75, 1.00] | 0.44 [0.38, 0.50] |")
+    assert "| QMIX | 0.50 | 2 | 0 | - | - | - |" in (tmp_path / "steps_to.md").read_text(encoding="utf-8")
+
+
+def test_markdown_escapes_and_shortens() -> None:
+    table = pd.DataFrame({"label": ["a|b"], "x": [12345.678], "n": [7]})
+    assert tables.markdown(table) == "| algorithm | x | n |\n| --- | --- | --- |\n| a\\|b | 12,346 | 7 |\n"

@@ -1,0 +1,214 @@
+"""The workflow plans the right jobs, survives failures and kills, and redoes nothing that is finished."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.study import load_studies
+from tests.analysis.synthetic import study_document, write_study
+
+ROOT = Path(__file__).resolve().parents[2]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+PROFILE = ["--profile", str(ROOT / "workflow" / "profiles" / "default")]
+
+TABLE = "results/toy/evaluations.csv"
+
+
+def planned(output: str) -> dict[str, int]:
+    """Job name -> count, from the table that a dry run prints."""
+    table = output.partition("Job stats:")[2].partition("\n\n")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
+
+
+class Sandbox:
+    """A working directory with one small study and a training that takes no time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.document = small_document()
+        for name in ("studies", "fail", "hang"):
+            (path / name).mkdir()
+        self.write(self.document)
+        python = path / "python"
+        python.write_text(
+            f"#!{sys.executable}\n" + (ROOT / "tests/workflow/fake_python.py").read_text(), encoding="utf-8"
+        )
+        text = python.read_text(encoding="utf-8").replace("Path(__file__).resolve().parents[2]", repr(str(ROOT)))
+        python.write_text(text, encoding="utf-8")
+        python.chmod(0o755)
+        self.environment = os.environ | {
+            "FAKE_STUDY": str(path / "studies" / "toy.yaml"),
+            "FAKE_CALLS": str(path / "calls.txt"),
+            "FAKE_FAIL": str(path / "fail"),
+            "FAKE_HANG": str(path / "hang"),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def write(self, document: dict[str, Any]) -> None:
+        write_study(self.path / "studies", document)
+
+    def command(self, *arguments: str) -> list[str]:
+        config = ["--config", f"studies={self.path / 'studies'}", f"python={self.path / 'python'}"]
+        return [*SNAKEMAKE, *PROFILE, "--cores", "2", *arguments, *config]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), cwd=self.path, env=self.environment, capture_output=True, text=True, timeout=120
+        )
+
+    def plan(self, target: str) -> dict[str, int]:
+        result = self.run("-n", target)
+        assert result.returncode == 0, result.stderr
+        return planned(result.stdout + result.stderr)
+
+    def calls(self) -> list[str]:
+        file = self.path / "calls.txt"
+        return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+
+def small_document() -> dict[str, Any]:
+    document = study_document()
+    del document["groups"]["matrix"], document["algorithms"]["qmix"], document["groups"]["smac"]["presets"]["qmix"]
+    return document
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    yield Sandbox(tmp_path)
+
+
+def test_dry_run_plans_every_run_of_every_study(tmp_path: Path) -> None:
+    studies = load_studies(ROOT / "workflow" / "studies")
+    assert {"quickstart", "reference_3m", "matrix"} <= set(studies)
+    result = subprocess.run(
+        [*SNAKEMAKE, *PROFILE, "-n", *studies, "--config", f"studies={ROOT / 'workflow' / 'studies'}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    runs = sum(len(list(study.runs())) for study in studies.values())
+    assert len(list(studies["quickstart"].runs())) == 50  # 5 algorithms x (3m + 4 matrix games) x 2 seeds
+    expected = dict.fromkeys(("warm_up", "collect", "tables", "report"), len(studies)) | dict.fromkeys(studies, 1)
+    expected |= {"train": runs, "figures": sum(len(study.groups) for study in studies.values())}
+    assert planned(result.stdout + result.stderr) == {**expected, "total": sum(expected.values())}
+
+
+def test_command_line_of_a_run_comes_from_the_study(sandbox: Sandbox) -> None:
+    result = sandbox.run("-n", "-p", "results/toy/skirmish/3m/no_awpo/seed=1/done.json")
+    assert (
+        "-m mazero train --map 3m --seed 1 --backend skirmish --preset laptop --env-steps 400 --eval-every 100"
+        " --eval-episodes 32 --device cpu --set loss.awpo=false --out results/toy/skirmish/3m/no_awpo/seed=1"
+        " --threads 1 --progress lines 2>&1 | tee -a results/toy/logs/skirmish/3m/no_awpo/seed=1.log"
+    ) in result.stdout + result.stderr
+    assert "NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 " in result.stdout + result.stderr
+
+
+def test_backend_option_moves_the_study_to_a_folder_of_its_own(sandbox: Sandbox) -> None:
+    result = subprocess.run(
+        [*sandbox.command("-n", "-p", "toy"), "backend=smac"],
+        cwd=sandbox.path,
+        env=sandbox.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "results/toy_smac/smac/3m/mazero/seed=0/done.json" in result.stdout + result.stderr
+    assert "--backend skirmish" not in result.stdout + result.stderr
+
+
+def test_wrong_study_stops_before_anything_runs_with_one_line(sandbox: Sandbox) -> None:
+    sandbox.document["seeds"] = [0, 0]
+    sandbox.write(sandbox.document)
+    result = sandbox.run("toy")
+    lines = [line for line in result.stderr.splitlines() if line and not line.startswith("Using")]
+    assert result.returncode != 0
+    assert len(lines) == 1, result.stderr
+    assert "seeds: 0 given more than once" in lines[0]
+    assert sandbox.calls() == [] and not (sandbox.path / "results").exists()
+
+
+def test_failed_run_keeps_its_files_and_is_the_only_one_done_again(sandbox: Sandbox) -> None:
+    (sandbox.path / "fail" / "no_awpo-1").touch()
+    first = sandbox.run(TABLE)
+    runs = sandbox.path / "results" / "toy" / "skirmish" / "3m"
+    assert first.returncode != 0
+    assert "Error in rule train" in first.stderr  # the exit code of training is not hidden by the pipe into its log
+    assert "MissingOutputException" not in first.stderr
+    assert sandbox.calls()[0] == "warmup 3m"
+    assert sorted(sandbox.calls()[1:]) == ["3m mazero-0 1", "3m mazero-1 1", "3m no_awpo-0 1", "3m no_awpo-1 1"]
+    assert "3m mazero-0 starts" in first.stdout + first.stderr  # a line of the run reaches the terminal ...
+    log = sandbox.path / "results" / "toy" / "logs" / "skirmish" / "3m" / "mazero" / "seed=0.log"
+    assert log.read_text(encoding="utf-8") == "3m mazero-0 starts\n"  # ... and its log
+    assert (runs / "no_awpo" / "seed=1" / "metrics.jsonl").exists()  # what the next attempt goes on from
+    assert not (runs / "no_awpo" / "seed=1" / "done.json").exists()
+    assert not (sandbox.path / "results" / "toy" / "evaluations.csv").exists()
+
+    (sandbox.path / "fail" / "no_awpo-1").unlink()
+    second = sandbox.run(TABLE)
+    assert second.returncode == 0, second.stderr
+    assert sandbox.calls()[5:] == ["3m no_awpo-1 1"]
+    assert "3m no_awpo-1 goes on" in second.stdout + second.stderr
+    assert (sandbox.path / "results" / "toy" / "evaluations.csv").exists()
+
+    # Nothing is left to do, also without the marker of the warm-up.
+    (sandbox.path / "results" / "toy" / ".warmup.done").unlink()
+    assert sandbox.plan(TABLE) == {}
+
+    # Another override redoes the two runs that it changes, another seed adds one run per algorithm; two stay.
+    sandbox.document["algorithms"]["no_awpo"]["overrides"]["loss.awpo"] = True
+    sandbox.document["seeds"] = [0, 1, 2]
+    sandbox.write(sandbox.document)
+    plan = sandbox.plan(TABLE)
+    assert (plan["train"], plan["warm_up"], plan["collect"]) == (4, 1, 1)
+
+
+@pytest.mark.slow
+def test_killed_workflow_goes_on(sandbox: Sandbox) -> None:
+    (sandbox.path / "hang" / "mazero-1").touch()
+    process = subprocess.Popen(
+        sandbox.command("toy"),
+        cwd=sandbox.path,
+        env=sandbox.environment,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    waiting = sandbox.path / "results" / "toy" / "skirmish" / "3m" / "mazero" / "seed=1" / "metrics.jsonl"
+    deadline = time.monotonic() + 30
+    while not (waiting.exists() and len(sandbox.calls()) == 5) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (sandbox.path / "hang" / "mazero-1").unlink()
+    assert sandbox.run("toy").returncode != 0  # the lock of the dead process
+    assert sandbox.run("--unlock", "toy").returncode == 0
+    result = sandbox.run("toy")
+    assert result.returncode == 0, result.stderr
+    assert sandbox.calls()[5:] == ["3m mazero-1 1"]
+    assert (sandbox.path / "results" / "toy" / "report.md").exists()
+    assert (sandbox.path / "results" / "toy" / "figures" / "smac" / "win_rate.png").exists()
+    assert sandbox.plan("toy") == {}
+
+
+@pytest.mark.slow
+def test_lint_finds_nothing_but_the_missing_conda_environments(tmp_path: Path) -> None:
+    """One environment serves all rules (environment.yml, requirements.lock); rules have none of their own."""
+    result = subprocess.run(
+        [*SNAKEMAKE, "--lint", "--config", f"studies={ROOT / 'workflow' / 'studies'}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    findings = re.findall(r"^    \* (.*)$", result.stdout + result.stderr, flags=re.MULTILINE)
+    assert set(findings) <= {"Specify a conda environment or container for each rule.:"}

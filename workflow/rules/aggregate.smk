@@ -1,0 +1,35 @@
+# Runs -> one checked table -> tables of the report.
+
+
+rule collect:
+    """Hold every run against the study and write one tidy table."""
+    input:
+        runs=lambda wc: [f"{RESULTS}/{wc.study}/{run.path}/done.json" for run in STUDIES[wc.study].runs()],
+        study=lambda wc: STUDY_FILES[wc.study],
+        warm_up=ancient("<results>/{study}/.warmup.done"),
+    output:
+        csv="<results>/{study}/evaluations.csv",
+        parquet="<results>/{study}/evaluations.parquet",
+    log:
+        "<results>/{study}/logs/collect.log",
+    params:
+        study=study_options,
+        root=lambda wc: f"{RESULTS}/{wc.study}",
+    shell:
+        "python -m analysis collect {params.root} {params.study} > {log} 2>&1"
+
+
+rule tables:
+    """Final and area-under-curve scores, aggregates, comparisons: CSV and Markdown."""
+    input:
+        "<results>/{study}/evaluations.parquet",
+        study=lambda wc: STUDY_FILES[wc.study],
+    output:
+        expand("<results>/{{study}}/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]),
+    log:
+        "<results>/{study}/logs/tables.log",
+    params:
+        study=study_options,
+        root=lambda wc: f"{RESULTS}/{wc.study}",
+    shell:
+        "python -m analysis tables {params.root} {params.study} > {log} 2>&1"

@@ -1,0 +1,43 @@
+# The table -> figures per group -> one report.
+
+
+rule figures:
+    """Draw every figure of one group."""
+    input:
+        "<results>/{study}/evaluations.parquet",
+        study=lambda wc: STUDY_FILES[wc.study],
+    output:
+        report(
+            expand("<results>/{{study}}/figures/{{group}}/{figure}.png", figure=FIGURES),
+            category="{study}",
+            subcategory="{group}",
+            caption="../report/figures.rst",
+        ),
+        expand("<results>/{{study}}/figures/{{group}}/{figure}.pdf", figure=FIGURES),
+    log:
+        "<results>/{study}/logs/figures_{group}.log",
+    params:
+        study=study_options,
+        root=lambda wc: f"{RESULTS}/{wc.study}",
+    shell:
+        "python -m analysis figures {params.root} --group {wildcards.group} {params.study} > {log} 2>&1"
+
+
+rule report:
+    """One Markdown page that shows the figures and tables and says what they rest on."""
+    input:
+        "<results>/{study}/evaluations.parquet",
+        lambda wc: expand(
+            f"{RESULTS}/{wc.study}/figures/{{group}}/{{figure}}.png", group=STUDIES[wc.study].groups, figure=FIGURES
+        ),
+        expand("<results>/{{study}}/tables/{table}.md", table=TABLES),
+        study=lambda wc: STUDY_FILES[wc.study],
+    output:
+        "<results>/{study}/report.md",
+    log:
+        "<results>/{study}/logs/report.log",
+    params:
+        study=study_options,
+        root=lambda wc: f"{RESULTS}/{wc.study}",
+    shell:
+        "python -m analysis report {params.root} {params.study} > {log} 2>&1"
