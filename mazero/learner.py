@@ -67,7 +67,7 @@ class MAZeroLearner:
             self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True
         )
         self.replay = Replay(priority_alpha=config.replay.priority_alpha, capacity=config.replay.capacity)
-        self.planned_updates = max(1, int((env_steps - config.replay.start) * settings.updates_per_env_step))
+        self.planned_updates = max(1, int(env_steps * settings.updates_per_env_step))
         self.env_steps = self.updates = self.episodes = 0
         self._owed_updates = 0.0
         self._means = RunningMeans()
@@ -86,8 +86,10 @@ class MAZeroLearner:
             self.replay.add(episode, created=self.updates)
             self.episodes += 1
             self._means.add(outcome)
+        # Steps played before learning starts are made up for when it does: while the model learns from them, the
+        # policy's targets are still those of a uniform search, so it cannot run ahead of a model that knows nothing.
+        self._owed_updates += self.self_play.env.num_envs * self.config.optimiser.updates_per_env_step
         if self.replay.size >= self.config.replay.start:
-            self._owed_updates += self.self_play.env.num_envs * self.config.optimiser.updates_per_env_step
             while self._owed_updates >= 1:
                 self._owed_updates -= 1
                 self._update()
