@@ -25,12 +25,12 @@ def test_same_seed_same_metrics_other_seed_others(tmp_path):
     first = run(tmp_path / "a")
     assert run(tmp_path / "b") == first
     assert run(tmp_path / "c", seed=1) != first
-    assert first[-1]["updates"] == 12 and first[-1]["env_steps"] == 160
+    assert first[-1]["updates"] == 16 and first[-1]["env_steps"] == 160
 
 
 @pytest.mark.parametrize("stop_at", [44, 100])
 def test_stop_and_resume_is_no_stop(tmp_path, stop_at):
-    """44: an episode is open and learning has hardly begun; 100: updates, target network and PER are under way."""
+    """44: learning has hardly begun; 100: updates, target network and PER are under way."""
     whole = run(tmp_path / "whole")
     run(tmp_path / "parts", stop_at=stop_at)
     assert run(tmp_path / "parts") == whole
@@ -105,7 +105,7 @@ def test_without_write_back_the_replay_keeps_its_searches():
 
 
 def test_the_target_network_lags_one_to_two_periods():
-    learner = advanced(steps=40)
+    learner = advanced("optimiser.updates_per_env_step=0.001", steps=40)  # data, and no update yet
     snapshots = {0: copy_of(learner.network)}
     while learner.updates < 9:
         learner._update()
@@ -145,8 +145,8 @@ def test_matrix_games_end_at_the_known_optimum(game, seed):
     learner = MAZeroLearner(
         load_preset(PRESETS, "matrix", MAZeroConfig),
         make_env=lambda num_envs, observation, s: envs.make(game, num_envs=num_envs, observation=observation, seed=s),
-        seed=seed, device="cpu", eval_episodes=32, env_steps=2500,
+        seed=seed, device="cpu", eval_episodes=32, env_steps=1500,
     )  # fmt: skip
-    while learner.env_steps < 2500:
+    while learner.env_steps < 1500:
         learner.advance()
     assert learner.evaluate()["win_rate"] == 1.0

@@ -25,6 +25,10 @@ STUDIES = {study.name: study for study in FILES.values()}  # folder under result
 STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, study in FILES.items()}
 
 
+# On request (--config tensorboard=true) every run writes TensorBoard events beside its metrics; no parameter of the rule either.
+TENSORBOARD = "--tensorboard" if config.get("tensorboard") else ""
+
+
 def either(names) -> str:
     """A wildcard constraint: exactly one of these names."""
     return "|".join(sorted({re.escape(str(name)) for name in names}))
