@@ -21,6 +21,7 @@ from training.evaluation import evaluate
 from training.metrics import RunningMeans
 from training.seeding import Streams, draw_seed
 
+ROUNDING = 1e-9  # in float64, 0.1 updates a step times 30 steps lies just above 3; other products lie just below
 MakeEnv = Callable[[int, str, int], VectorEnv]
 
 
@@ -69,7 +70,6 @@ class MAZeroLearner:
         self.replay = Replay(priority_alpha=config.replay.priority_alpha, capacity=config.replay.capacity)
         self.planned_updates = max(1, int(env_steps * settings.updates_per_env_step))
         self.env_steps = self.updates = self.episodes = 0
-        self._owed_updates = 0.0
         self._means = RunningMeans()
         self._seconds = {"self_play": 0.0, "targets": 0.0, "update": 0.0}
 
@@ -88,10 +88,8 @@ class MAZeroLearner:
             self._means.add(outcome)
         # Steps played before learning starts are made up for when it does: while the model learns from them, the
         # policy's targets are still those of a uniform search, so it cannot run ahead of a model that knows nothing.
-        self._owed_updates += self.self_play.env.num_envs * self.config.optimiser.updates_per_env_step
         if self.replay.size >= self.config.replay.start:
-            while self._owed_updates >= 1:
-                self._owed_updates -= 1
+            while self.updates < int(self.env_steps * self.config.optimiser.updates_per_env_step + ROUNDING):
                 self._update()
 
     def _update(self) -> None:
@@ -166,7 +164,7 @@ class MAZeroLearner:
             "streams": self.streams.state_dict(),
             "torch_rng": torch.get_rng_state(),
             "means": self._means.state_dict(),
-            "counters": (self.env_steps, self.updates, self.episodes, self._owed_updates),
+            "counters": (self.env_steps, self.updates, self.episodes),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -180,4 +178,4 @@ class MAZeroLearner:
         self.streams.load_state_dict(state["streams"])
         torch.set_rng_state(state["torch_rng"].cpu())
         self._means.load_state_dict(state["means"])
-        self.env_steps, self.updates, self.episodes, self._owed_updates = state["counters"]
+        self.env_steps, self.updates, self.episodes = state["counters"]

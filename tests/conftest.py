@@ -2,5 +2,9 @@
 
 import os
 
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(name, "2" if name == "NUMBA_NUM_THREADS" else "1")
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import numba  # after the limits are set
+
+numba.set_num_threads(1)

@@ -59,10 +59,10 @@ def add_train_flags(parser: argparse.ArgumentParser, *, default_preset: str) -> 
 def set_threads(threads: int) -> None:
     """Use `threads` CPU threads in torch and numba. Raises: UserError if that is impossible."""
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    if threads < 1:
-        raise UserError(f"threads must be at least 1, got {threads}")
+    if not 1 <= threads <= most:
+        raise UserError(f"threads must lie in 1..{most} (cores, or NUMBA_NUM_THREADS if set), got {threads}")
     torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, most))
+    numba.set_num_threads(threads)
 
 
 def check_device(device: str) -> None:

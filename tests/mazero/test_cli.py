@@ -27,7 +27,7 @@ SMALL = ["--preset", "matrix", "--env-steps", "80", "--eval-every", "40", "--eva
         (["--set", "search.nmu_simulations=3"], "did you mean 'num_simulations'"),
         (["--env-steps", "0"], "env_steps must be at least 1"),
         (["--env-steps", "100", "--eval-every", "101"], "eval_every must lie in 1..env_steps"),
-        (["--threads", "0"], "threads must be at least 1"),
+        (["--threads", "0"], "threads must lie in 1.."),
         (["--seed", "-1"], "seed must be"),
         (["--device", "cuda:7"], "use --device cpu"),
     ],
