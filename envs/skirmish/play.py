@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,28 +113,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command, text in (
         ("play", "let a scripted policy play and print its statistics"),
         ("sensitivity", "the same under other choices where the public facts end"),
+        ("survey", "every policy on every map"),
         ("maps", "list the maps"),
     ):
         sub = commands.add_parser(command, help=text)
-        if command != "maps":
+        if command in ("play", "sensitivity"):
             sub.add_argument("--map", default="3m", help="map name (default 3m)")
             sub.add_argument("--policy", default="heuristic", help=f"one of {', '.join(POLICIES)} (default heuristic)")
+        if command != "maps":
             sub.add_argument("--episodes", type=int, default=1000, help="number of episodes (default 1000)")
             sub.add_argument("--seed", type=int, default=0, help="seed of all randomness (default 0)")
+            sub.add_argument("--csv", type=Path, help="also write the statistics to this file")
     arguments = parser.parse_args(argv)
     if arguments.command == "maps":
         print("\n".join(map_names()))
         return 0
-    run = {"policy": arguments.policy, "episodes": arguments.episodes, "seed": arguments.seed}
+    run = {"episodes": arguments.episodes, "seed": arguments.seed}
     try:
-        if arguments.command == "play":
-            print(table({f"{arguments.map} {arguments.policy}": play(arguments.map, **run)}))
+        if arguments.command == "survey":
+            pairs = [(name, policy) for name in map_names() for policy in POLICIES]
+            outcomes = {f"{name} {policy}": play(name, policy=policy, **run) for name, policy in pairs}
+        elif arguments.command == "play":
+            label = f"{arguments.map} {arguments.policy}"
+            outcomes = {label: play(arguments.map, policy=arguments.policy, **run)}
         else:
-            print(table(sensitivity(arguments.map, **run)))
-    except ValueError as error:
+            outcomes = sensitivity(arguments.map, policy=arguments.policy, **run)
+        if arguments.csv is not None:
+            write_csv(arguments.csv, outcomes)
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    print(table(outcomes))
     return 0
+
+
+def write_csv(path: Path, outcomes: dict[str, Outcome]) -> None:
+    """One row per outcome: its label, then the fields of `Outcome`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", *Outcome.__dataclass_fields__])
+        writer.writerows([label, *asdict(outcome).values()] for label, outcome in outcomes.items())
 
 
 def table(outcomes: dict[str, Outcome]) -> str:

@@ -67,6 +67,14 @@ def test_scripts_are_ordered_on_3m():
     assert (stop.win_rate, stop.return_mean, stop.draw_or_timeout_rate) == (0, 0, 0)
 
 
+def test_the_survey_is_written_as_a_table(tmp_path, capsys):
+    path = tmp_path / "out" / "play.csv"
+    assert main(["play", "--map", "3m", "--policy", "stop", "--episodes", "4", "--csv", str(path)]) == 0
+    head, row = path.read_text().splitlines()
+    assert head.startswith("case,episodes,win_rate") and row.startswith("3m stop,4,0.0,")
+    assert "3m stop" in capsys.readouterr().out
+
+
 def test_command_line(capsys):
     assert main(["play", "--map", "3m", "--policy", "stop", "--episodes", "10"]) == 0
     out = capsys.readouterr().out
