@@ -27,6 +27,7 @@ from analysis.style import Look, headline, looks, panels, paper_style, save, ste
 
 BAND = "band: 95 % bootstrap interval"
 BAR = "bar: 95 % bootstrap interval"
+BAND_ALPHA = 0.12  # five bands over each other must stay apart
 
 
 def draw_all(frame: pd.DataFrame, study: Study, directory: Path, *, only: str | None = None) -> list[Path]:
@@ -66,7 +67,7 @@ def sample_efficiency(frame: pd.DataFrame, study: Study, group: Group) -> Figure
     for key in group.algorithms:
         curve = statistics.interval_curve(score_array(frame, study, group, algorithm=key), statistics.iqm)
         _line(axes, group, style[key], curve.value)
-        axes.fill_between(group.marks, curve.low, curve.high, color=style[key].colour, alpha=0.18, linewidth=0)
+        axes.fill_between(group.marks, curve.low, curve.high, color=style[key].colour, alpha=BAND_ALPHA, linewidth=0)
     axes.set(ylabel="IQM win rate", xlabel="Environment steps", ylim=(-0.03, 1.03))
     steps_axis(axes, group, ticks=5)
     _legend(figure, style, group, columns=3)
@@ -179,8 +180,8 @@ def _curves(
             scores = score_array(frame, study, group, algorithm=key, column=column)[:, index]  # (R, T)
             curve = statistics.interval_curve(scores[:, None, :], statistics.mean)
             for seed in scores:
-                axes.plot(group.marks, seed, color=style[key].colour, linewidth=0.5, alpha=0.45, label="_seed")
-            axes.fill_between(group.marks, curve.low, curve.high, color=style[key].colour, alpha=0.18, linewidth=0)
+                axes.plot(group.marks, seed, color=style[key].colour, linewidth=0.5, alpha=0.4, label="_seed")
+            axes.fill_between(group.marks, curve.low, curve.high, color=style[key].colour, alpha=BAND_ALPHA, linewidth=0)
             _line(axes, group, style[key], curve.value)
         axes.set(title=name, xlabel="Environment steps")
         steps_axis(axes, group, ticks=4 if wide else 5)
