@@ -181,7 +181,9 @@ def _curves(
             curve = statistics.interval_curve(scores[:, None, :], statistics.mean)
             for seed in scores:
                 axes.plot(group.marks, seed, color=style[key].colour, linewidth=0.5, alpha=0.4, label="_seed")
-            axes.fill_between(group.marks, curve.low, curve.high, color=style[key].colour, alpha=BAND_ALPHA, linewidth=0)
+            axes.fill_between(
+                group.marks, curve.low, curve.high, color=style[key].colour, alpha=BAND_ALPHA, linewidth=0
+            )
             _line(axes, group, style[key], curve.value)
         axes.set(title=name, xlabel="Environment steps")
         steps_axis(axes, group, ticks=4 if wide else 5)

@@ -5,6 +5,6 @@ import os
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import numba  # after the limits are set
+import numba  # noqa: E402 - after the limits are set
 
 numba.set_num_threads(1)

@@ -65,7 +65,7 @@ def test_moving_to_another_backend_changes_name_and_path_but_not_the_matrix_game
 def test_shipped_studies_load() -> None:
     studies = load_studies(STUDIES)
     assert {"quickstart", "reference_3m", "matrix"} <= set(studies)
-    assert studies["reference_3m"].groups["smac"].marks == tuple(range(0, 50_001, 2000))
+    assert studies["reference_3m"].groups["smac"].marks == tuple(range(0, 20_001, 1000))
 
 
 def change(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:

@@ -26,7 +26,7 @@ STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, stu
 
 
 # On request (--config tensorboard=true) every run writes TensorBoard events beside its metrics; no parameter of the rule either.
-TENSORBOARD = "--tensorboard" if config.get("tensorboard") else ""
+TENSORBOARD = " --tensorboard" if config.get("tensorboard") else ""
 
 
 def either(names) -> str:
