@@ -37,7 +37,7 @@ def make(
       name: a map such as "3m", or "matrix_1" .. "matrix_4".
       backend: None chooses "matrix" for matrix games and the embedded simulator "skirmish" for maps.
       num_envs: B, episodes side by side.
-      observation: family "smac" or "mazero"; matrix games have only their one-hot and ignore it.
+      observation: family "smac" or "mazero".
       seed: seeds the first `reset()`.
       options: options of the backend (SMAC's own option names for maps).
     Raises: ValueError with the nearest valid name for an unknown name, backend, observation family or option.
@@ -49,7 +49,7 @@ def make(
         require_known("observation family", observation, ("smac", "mazero"))
         for option in options:
             require_known("option", option, ("reward_scale",))
-        return MatrixEnv(name, num_envs=num_envs, **options)
+        return MatrixEnv(name, num_envs=num_envs, observation=observation, **options)
     from envs.skirmish.env import SkirmishEnv
 
     return SkirmishEnv(name, num_envs=num_envs, observation=observation, seed=seed, **options)

@@ -27,7 +27,7 @@ class EnvInfo:
 
     name: str
     backend: str
-    observation: str  # observation family: "smac", "mazero", or "onehot" for matrix games
+    observation: str  # observation family: "smac" or "mazero"
     n_agents: int
     n_enemies: int
     n_actions: int  # A

@@ -1,8 +1,9 @@
 """Cooperative matrix games with a known optimum (facts of the MAZero authors' release).
 
-Two agents choose one of three actions in each of ten steps and share the pay-off of the joint action. Observation and
-state are the one-hot of the step index, so nothing but coordination is to be learned. Games 1 and 2 are the same game
-up to renaming the actions.
+Two agents choose one of three actions in each of ten steps and share the pay-off of the joint action. State and
+observation family `smac` are the one-hot of the step index; family `mazero` adds the agent's id, as on SMAC. Without an
+id, agents that share a network share a policy, and then no product of policies is the optimum (0, 2) of game 4. Games 1
+and 2 are the same game up to renaming the actions.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ MATRIX_GAMES: dict[str, tuple[tuple[float, ...], ...]] = {
     "matrix_4": ((2, 6, 10), (2, 4, 9), (1, 2, 3)),
 }
 STEPS = 10  # per episode
+AGENTS = 2
 
 
 class MatrixEnv(VectorEnv):
     """B repeated matrix games. An episode is won if the best joint action was played in every step."""
 
-    def __init__(self, name: str, *, num_envs: int = 1, reward_scale: float = 1.0) -> None:
+    def __init__(self, name: str, *, num_envs: int = 1, observation: str = "smac", reward_scale: float = 1.0) -> None:
         """Build game `name`; rewards are pay-offs times `reward_scale` (1: raw)."""
         require_known("environment", name, MATRIX_GAMES)
         self.payoff = np.array(MATRIX_GAMES[name], np.float64)  # (A, A)
@@ -31,11 +33,11 @@ class MatrixEnv(VectorEnv):
         info = EnvInfo(
             name=name,
             backend="matrix",
-            observation="onehot",
-            n_agents=2,
+            observation=observation,
+            n_agents=AGENTS,
             n_enemies=0,
             n_actions=3,
-            obs_size=STEPS,
+            obs_size=STEPS + (AGENTS if observation == "mazero" else 0),
             state_size=STEPS,
             episode_limit=STEPS,
             deterministic=True,
@@ -105,6 +107,8 @@ class MatrixEnv(VectorEnv):
         self._observe()
 
     def _observe(self) -> None:
-        """One-hot of the step index; all zeros once the ten steps are over."""
+        """One-hot of the step index (all zeros once the ten steps are over), in family `mazero` the agent id behind it."""
         self.state[:] = np.arange(STEPS) == self._t[:, None]
-        self.obs[:] = self.state[:, None, :]
+        self.obs[:, :, :STEPS] = self.state[:, None, :]
+        if self.info.obs_size > STEPS:
+            self.obs[:, :, STEPS:] = np.eye(AGENTS)

@@ -59,6 +59,15 @@ def test_observation_is_the_step_index_for_everybody():
     assert env.available_actions.all()
 
 
+def test_family_mazero_adds_the_agents_id():
+    env = envs.make("matrix_4", num_envs=2, observation="mazero")
+    env.reset()
+    assert env.obs.shape == (2, 2, env.info.obs_size) == (2, 2, 12)
+    assert env.obs[0].tolist() == [[1] + [0] * 9 + [1, 0], [1] + [0] * 9 + [0, 1]]
+    env.step(np.zeros((2, 2), int))
+    assert env.obs[1, 1].nonzero()[0].tolist() == [1, 11]
+
+
 def test_reward_scale():
     env = envs.make("matrix_1", reward_scale=0.5)
     assert play(env, (0, 0))[0] == 40
