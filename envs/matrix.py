@@ -107,7 +107,7 @@ class MatrixEnv(VectorEnv):
         self._observe()
 
     def _observe(self) -> None:
-        """One-hot of the step index (all zeros once the ten steps are over); family `mazero` has the agent id behind it."""
+        """One-hot of the step index, all zeros once the steps are over; family `mazero` has the agent id behind it."""
         self.state[:] = np.arange(STEPS) == self._t[:, None]
         self.obs[:, :, :STEPS] = self.state[:, None, :]
         if self.info.obs_size > STEPS:
