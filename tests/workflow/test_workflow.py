@@ -109,7 +109,7 @@ def test_command_line_of_a_run_comes_from_the_study(sandbox: Sandbox) -> None:
     assert (
         "-m mazero train --map 3m --seed 1 --backend skirmish --preset laptop --env-steps 400 --eval-every 100"
         " --eval-episodes 32 --device cpu --set loss.awpo=false --out results/toy/skirmish/3m/no_awpo/seed=1"
-        " --threads 1 --progress lines 2>&1 | tee -a results/toy/logs/skirmish/3m/no_awpo/seed=1.log"
+        " --threads 1 --progress lines $TENSORBOARD 2>&1 | tee -a results/toy/logs/skirmish/3m/no_awpo/seed=1.log"
     ) in result.stdout + result.stderr
     assert "NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 " in result.stdout + result.stderr
 

@@ -13,7 +13,11 @@ STUDIES_DIRECTORY = Path(config.get("studies", "workflow/studies"))  # --config 
 # moved environment must not redo finished runs. A prefix replaces Snakemake's strict mode, hence `set`: without pipefail the
 # pipe into `tee` would hide a failed run.
 PYTHON_DIRECTORY = Path(config.get("python", sys.executable)).parent
-shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(str(PYTHON_DIRECTORY))}:$PATH; ")
+# On request (--config tensorboard=true) every run writes TensorBoard events beside its metrics: no parameter either.
+TENSORBOARD = "--tensorboard" if config.get("tensorboard") else ""
+shell.prefix(
+    f"set -euo pipefail; export PATH={shlex.quote(str(PYTHON_DIRECTORY))}:$PATH; TENSORBOARD={shlex.quote(TENSORBOARD)}; "
+)
 
 try:
     FILES = load_studies(STUDIES_DIRECTORY)  # file stem -> study
@@ -23,10 +27,6 @@ except StudyError as error:
     sys.exit(f"error: {error}")
 STUDIES = {study.name: study for study in FILES.values()}  # folder under results/ -> study
 STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, study in FILES.items()}
-
-
-# On request (--config tensorboard=true) every run writes TensorBoard events beside its metrics; no parameter of the rule either.
-TENSORBOARD = " --tensorboard" if config.get("tensorboard") else ""
 
 
 def either(names) -> str:

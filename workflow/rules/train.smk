@@ -40,5 +40,5 @@ rule train:
         runtime=24 * 60,
     shell:
         "NUMBA_NUM_THREADS={threads} OMP_NUM_THREADS={threads} "
-        "python -m {params.command} --out {params.directory} --threads {threads} --progress lines{TENSORBOARD}"
+        "python -m {params.command} --out {params.directory} --threads {threads} --progress lines $TENSORBOARD"
         " 2>&1 | tee -a {log}"
