@@ -2,6 +2,8 @@
 
 The heuristic is SMAC's built-in script (`heuristic_ai`). Scripts see all unit states, not only observations. `act`
 returns one action id per agent; `play_step` acts and steps, with or without the availability check as the script asks.
+An agent's target is an index on the side that its actions point to: an ally for medivacs on maps with SMAC's medivac
+rules, an enemy for everybody else.
 """
 
 from __future__ import annotations
@@ -11,9 +13,13 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from envs.interface import require_known
-from envs.skirmish.contract import HEALTH, X, Y
 from envs.skirmish.env import SkirmishEnv
-from envs.skirmish.kernels import EAST, FIRST_TARGET, NO_OP, NORTH, SOUTH, STOP, WEST
+from envs.skirmish.layout import P_HEALER, P_HEALTH_MAX
+from envs.skirmish.physics.tables import EAST, FIRST_TARGET, HEALTH, NO_OP, NORTH, SHIELD, SOUTH, STOP, WEST, X, Y
+
+# Lexicographic keys in one number: distances on a map stay below the first factor, and health differs by at least a
+# minimal hit, 0.5, which is worth more than any distance.
+HEALTH_FIRST = 1000.0
 
 
 class Policy(ABC):
@@ -26,6 +32,13 @@ class Policy(ABC):
         self.env = env
         self.n = env.info.n_agents
         self.rng = np.random.default_rng(seed)
+        self._health_max = env.profile[:, P_HEALTH_MAX]  # (K,)
+        self._healer_kinds = env.profile[:, P_HEALER] > 0.0  # (K,) medivacs where SMAC's medivac rules hold
+        kinds = env.spec.kinds
+        # (K, K) bool [attacker, victim]: some weapons reach neither air nor ground
+        self._can_hit = np.array(
+            [[k.weapon is not None and not set(k.weapon.targets).isdisjoint(v.planes) for v in kinds] for k in kinds]
+        )
 
     @abstractmethod
     def act(self) -> np.ndarray:
@@ -39,10 +52,24 @@ class Policy(ABC):
         else:
             self.env.step_scripted(actions)
 
-    def _offsets(self) -> tuple[np.ndarray, np.ndarray]:
-        """(B, n, m) x and y from each agent to each enemy."""
+    def _healers(self) -> np.ndarray:
+        """(B, n) bool: agents whose target actions name allies."""
+        healers: np.ndarray = self._healer_kinds[self.env.kinds[:, : self.n]]
+        return healers
+
+    def _hurt(self) -> np.ndarray:
+        """(B, n) bool: living agents below full health."""
+        health = self.env.units[:, HEALTH, : self.n]
+        hurt: np.ndarray = (health > 0.0) & (health < self._health_max[self.env.kinds[:, : self.n]])
+        return hurt
+
+    def _distances(self, first: int, last: int) -> np.ndarray:
+        """(B, n, last - first) from each agent to the units first..last - 1."""
         x, y = self.env.units[:, X], self.env.units[:, Y]
-        return x[:, None, self.n :] - x[:, : self.n, None], y[:, None, self.n :] - y[:, : self.n, None]
+        distances: np.ndarray = np.hypot(
+            x[:, None, first:last] - x[:, : self.n, None], y[:, None, first:last] - y[:, : self.n, None]
+        )
+        return distances
 
 
 class RandomPolicy(Policy):
@@ -62,35 +89,51 @@ class StopPolicy(Policy):
 
 
 class HeuristicPolicy(Policy):
-    """SMAC's script: attack the nearest enemy, from any distance, until it is dead."""
+    """SMAC's script: attack the nearest enemy, from any distance, until it is dead.
+
+    Medivacs heal the nearest hurt ally that is no medivac, until it is dead or at full health.
+    """
 
     checked = False
 
     def __init__(self, env: SkirmishEnv, seed: int = 0) -> None:
         """Targets are forgotten whenever a slot's episode begins."""
         super().__init__(env, seed)
-        self.target = np.full((env.num_envs, self.n), -1, np.int64)  # (B, n) enemy index or -1
+        self.target = np.full((env.num_envs, self.n), -1, np.int64)  # (B, n) enemy (medivac: ally) index or -1
 
     def act(self) -> np.ndarray:
-        """(B, n) int64; 0 where no enemy is left."""
+        """(B, n) int64; 0 where there is no target."""
         self._choose_targets()
         return np.where(self.target >= 0, FIRST_TARGET + self.target, NO_OP)
 
     def _choose_targets(self) -> None:
-        env = self.env
-        self.target[env.t == 0] = -1
-        alive = env.alive[:, self.n :]  # (B, m)
-        lost = (self.target < 0) | ~np.take_along_axis(alive, np.maximum(self.target, 0), 1)
-        dx, dy = self._offsets()
-        distance = np.where(alive[:, None, :], np.hypot(dx, dy), np.inf)
-        width, height = env.spec.terrain.size
+        n = self.n
+        self.target[self.env.t == 0] = -1
+        chosen = self._keep_or_choose(n, n + self.env.info.n_enemies, self.env.alive[:, n:])
+        if self._healer_kinds.any():
+            healers = self._healers()
+            patients = self._hurt() & ~healers
+            # A remembered patient is a hurt, living one or is given up, so one mask serves keeping and choosing.
+            chosen = np.where(healers, self._keep_or_choose(0, n, patients), chosen)
+        self.target[:] = chosen
+
+    def _keep_or_choose(self, first: int, last: int, candidates: np.ndarray) -> np.ndarray:
+        """(B, n) the remembered target if it is a candidate still, else the nearest candidate or -1.
+
+        Args: first, last: the side's units; candidates: (B, last - first) bool.
+        """
+        # Targets of agents that point to the other side may lie outside; their rows are not used.
+        remembered = np.clip(self.target, 0, last - first - 1)
+        lost = (self.target < 0) | ~np.take_along_axis(candidates, remembered, 1)
+        distance = np.where(candidates[:, None, :], self._distances(first, last), np.inf)
+        width, height = self.env.spec.terrain.size
         nearest = distance.argmin(2)  # first index wins ties
         found = distance.min(2) < np.hypot(width, height)
-        self.target[:] = np.where(lost, np.where(found, nearest, -1), self.target)
+        return np.where(lost, np.where(found, nearest, -1), self.target)
 
 
 class RestrictedHeuristicPolicy(HeuristicPolicy):
-    """The same with SMAC's heuristic_rest: walk towards the target where attacking it is not available.
+    """The same with SMAC's heuristic_rest: walk towards the target where its action is not available.
 
     As in SMAC the walk is not checked, and dead agents still name a target (a void order).
     """
@@ -98,30 +141,61 @@ class RestrictedHeuristicPolicy(HeuristicPolicy):
     def act(self) -> np.ndarray:
         """(B, n) int64."""
         self._choose_targets()
-        return _attack_or_approach(self.env.available_actions, self.target, *self._offsets())
+        return _target_or_approach(self.env, self.target, self._healers())
 
 
 class FocusFirePolicy(Policy):
-    """Everybody attacks the living enemy with least health, the one nearest to the team's centre among equals.
+    """Everybody attacks the living enemy with least health and shield left, near the team's centre among equals.
 
-    Only available actions: who is out of range walks towards it, and stands where the way is blocked.
+    Agents whose weapon cannot hit that enemy take the best one that it can. Medivacs heal who has lost most health in
+    reach, else they walk to the nearest hurt ally and, with nobody hurt, stay near the nearest ally. Only available
+    actions: who is out of range walks towards the target, and stands where the way is blocked.
     """
 
     def act(self) -> np.ndarray:
         """(B, n) int64."""
         env, n = self.env, self.n
-        alive = env.alive
-        weight = alive[:, :n] / np.maximum(1, alive[:, :n].sum(1, keepdims=True))
-        centre_x = (env.units[:, X, :n] * weight).sum(1, keepdims=True)
-        centre_y = (env.units[:, Y, :n] * weight).sum(1, keepdims=True)
-        distance = np.hypot(env.units[:, X, n:] - centre_x, env.units[:, Y, n:] - centre_y)  # (B, m)
-        # Health differs by at least a minimal hit, 0.5, and distances on the map are below 100: lexicographic in one
-        # key.
-        key = np.where(alive[:, n:], 1000.0 * env.units[:, HEALTH, n:] + distance, np.inf)
-        target = np.broadcast_to(key.argmin(1)[:, None], (env.num_envs, n))
-        wanted = _attack_or_approach(env.available_actions, target, *self._offsets())
+        alive = env.alive[:, :n]
+        healers = self._healers()
+        target, idle = self._victims(alive), np.zeros_like(alive)
+        if healers.any():
+            patients, healthy = self._patients(healers)
+            target, idle = np.where(healers, patients, target), healers & healthy
+        wanted = _target_or_approach(env, target, healers)
         possible = np.take_along_axis(env.available_actions, wanted[:, :, None], 2)[:, :, 0]
-        return np.where(alive[:, :n], np.where(possible, wanted, STOP), NO_OP)
+        possible &= ~(idle & (wanted >= FIRST_TARGET))
+        return np.where(alive, np.where(possible, wanted, STOP), NO_OP)
+
+    def _victims(self, alive: np.ndarray) -> np.ndarray:
+        """(B, n) enemy index."""
+        units, n = self.env.units, self.n
+        weight = alive / np.maximum(1, alive.sum(1, keepdims=True))
+        centre_x = (units[:, X, :n] * weight).sum(1, keepdims=True)
+        centre_y = (units[:, Y, :n] * weight).sum(1, keepdims=True)
+        distance = np.hypot(units[:, X, n:] - centre_x, units[:, Y, n:] - centre_y)  # (B, m)
+        left = units[:, HEALTH, n:] + units[:, SHIELD, n:]
+        key = np.where(self.env.alive[:, n:], HEALTH_FIRST * left + distance, np.inf)
+        kinds = self.env.kinds
+        can_hit = self._can_hit[kinds[:, :n, None], kinds[:, None, n:]]  # (B, n, m)
+        own_key = np.where(can_hit, key[:, None, :], np.inf)
+        none = np.isinf(own_key).all(2)  # nothing left that the weapon hits: go with the others
+        return np.where(none, key.argmin(1)[:, None], own_key.argmin(2))
+
+    def _patients(self, healers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, n) ally index of healers, -1 if none is left; and whether that ally is at full health."""
+        env, n = self.env, self.n
+        hurt = self._hurt()
+        missing = self._health_max[env.kinds[:, :n]] - env.units[:, HEALTH, :n]  # (B, n)
+        distance = self._distances(0, n)  # (B, n, n)
+        # Maps with healers have an action for every ally; availability already leaves out the dead and medivacs.
+        reach = env.available_actions[:, :, FIRST_TARGET : FIRST_TARGET + n]
+        to_heal = reach & hurt[:, None, :]
+        key = np.where(hurt[:, None, :], distance, HEALTH_FIRST + distance)
+        key = np.where(to_heal, -missing[:, None, :], key)
+        key = np.where((env.alive[:, :n] & ~healers)[:, None, :], key, np.inf)
+        chosen = key.argmin(2)
+        healthy = ~np.take_along_axis(hurt, chosen, 1)
+        return np.where(np.isinf(key).all(2), -1, chosen), healthy
 
 
 def random_actions(available: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -135,16 +209,17 @@ def random_actions(available: np.ndarray, rng: np.random.Generator) -> np.ndarra
     return (ranks <= pick[:, :, None]).sum(2)
 
 
-def _attack_or_approach(available: np.ndarray, target: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """(B, n): attack the target if that is available, else move towards it along the longer axis; 0: no target."""
-    index = np.maximum(target, 0)[:, :, None]
-    attack = FIRST_TARGET + index
-    tx, ty = np.take_along_axis(dx, index, 2)[:, :, 0], np.take_along_axis(dy, index, 2)[:, :, 0]
-    can = np.take_along_axis(available, attack, 2)[:, :, 0]
-    along_x = np.where(tx > 0, EAST, WEST)
-    along_y = np.where(ty > 0, NORTH, SOUTH)
-    walk = np.where(np.abs(tx) > np.abs(ty), along_x, along_y)
-    return np.where(target < 0, NO_OP, np.where(can, attack[:, :, 0], walk))
+def _target_or_approach(env: SkirmishEnv, target: np.ndarray, healers: np.ndarray) -> np.ndarray:
+    """(B, n): the target's action if that is available, else a move towards it along the longer axis; 0: no target."""
+    n, x, y = env.info.n_agents, env.units[:, X], env.units[:, Y]
+    index = np.maximum(target, 0)
+    unit = np.where(healers, index, n + index)
+    dx = np.take_along_axis(x, unit, 1) - x[:, :n]
+    dy = np.take_along_axis(y, unit, 1) - y[:, :n]
+    action = FIRST_TARGET + index
+    can = np.take_along_axis(env.available_actions, action[:, :, None], 2)[:, :, 0]
+    walk = np.where(np.abs(dx) > np.abs(dy), np.where(dx > 0, EAST, WEST), np.where(dy > 0, NORTH, SOUTH))
+    return np.where(target < 0, NO_OP, np.where(can, action, walk))
 
 
 POLICIES: dict[str, type[Policy]] = {

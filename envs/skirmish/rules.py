@@ -34,6 +34,11 @@ class Rules:
     carry_fraction: bool = True
     # Auto-acquisition within max(range, 5): measured to edges like weapon ranges (True) or between centres (False).
     acquire_to_edge: bool = True
+    # A target out of weapon range is kept while it is within the acquisition radius (True), or given up for the
+    # nearest one (False).
+    keep_acquired: bool = False
+    # Explosions and beams reach units whose edge (True) or whose centre lies in their area.
+    splash_to_edge: bool = True
     # Loops between two searches for a target when the last found none. Engines spread such scans; one per loop is the
     # limit in which nobody walks past a target.
     scan_interval: int = 1
@@ -42,18 +47,30 @@ class Rules:
     # Group orders keep the formation of a compact group: everybody's goal is the point plus the own offset at creation.
     formation_move: bool = True
     # Who gives way when units overlap: movers yield fully to attackers and to the other side, otherwise half and half.
-    attackers_hold_ground: bool = True
+    attackers_hold_ground: bool = False
     # Movers walk around standing units in steps of 45 degrees instead of stopping behind them; the engine's local
     # avoidance is unknown.
-    steer_around: bool = True
+    steer_around: bool = False
     # Unit centres stay this far inside the cliff line: 0.5 to 1 is plausible; 1 is the walkable flag layer itself.
     cliff_clearance: float = 1.0
-    # Turning (62 degrees per loop, at most 3 loops) and acceleration (instant for ground units) are neglected.
+    # The enemy's medivac has no attack that an attack-move could use: it follows the order as a scan-move, healing on
+    # the way (True), or idles where it was created (False).
+    enemy_medivac_follows: bool = True
+    # An order to attack a group goes to the nearest member when it is given. When that one is dead the unit idles and
+    # acquires what comes near (False) or attacks the nearest member left (True).
+    group_order_moves_on: bool = False
+    # The colossus' target is hit some loops after its beams' sweep has ended (True) or has begun (False).
+    beam_delay_from_end: bool = True
+    # Turning (62 degrees per loop, at most 3 loops) is neglected; so is braking of the medivac.
 
     def __post_init__(self) -> None:
         """Raises: ValueError for values without a meaning."""
         if not 0.0 <= self.placement_jitter <= 1.0:
             raise ValueError(f"placement_jitter must lie in [0, 1], got {self.placement_jitter!r}: it is a length")
+        if not 0.5 <= self.cliff_clearance <= 1.0:
+            raise ValueError(
+                f"cliff_clearance must lie in [0.5, 1], got {self.cliff_clearance!r}: 1 keeps to the walkable cells"
+            )
         if self.scan_interval < 1:
             raise ValueError(f"scan_interval must be at least 1, got {self.scan_interval!r}: it counts game loops")
         if self.respawn_loops < 0:

@@ -23,7 +23,7 @@ def random_joint(env, rng):
         (lambda: envs.make("3m", reward_sprse=True), "did you mean 'reward_sparse'"),
         (lambda: envs.make("matrix_1", reward_scal=2.0), "did you mean 'reward_scale'"),
         (lambda: envs.make("3m", num_envs=0), "num_envs must be at least 1, got 0"),
-        (lambda: envs.make("3m", step_mul=0), "step_mul must be at least 1, got 0"),
+        (lambda: envs.make("3m", step_mul=0), "step_mul must be an integer of at least 1, got 0"),
         (lambda: envs.make("3m").reset(-1), "seed must lie in"),
         (lambda: envs.available("smack"), "unknown backend"),
     ],

@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import envs
-from envs.skirmish import Rules, SkirmishEnv, kernels
+from envs.skirmish import Rules, SkirmishEnv
 from envs.skirmish.contract import HEALTH, X, Y
+from envs.skirmish.physics import tables
 from envs.skirmish.policies import make_policy, random_actions
 
 STOP, NORTH, SOUTH, EAST, WEST, TARGET = 1, 2, 3, 4, 5, 6
@@ -27,13 +28,13 @@ def stop(env):
 def arrange(env, allies, enemies):
     """Put units of every slot at given points, the enemies idle; further units are dead."""
     n = env.info.n_agents
-    env.marks[:, kernels.ALIVE] = 0
+    env.marks[:, tables.ALIVE] = 0
     env.units[:, HEALTH] = 0.0
     for first, points in ((0, allies), (n, enemies)):
         for u, (x, y) in enumerate(points, first):
             env.units[:, X, u], env.units[:, Y, u], env.units[:, HEALTH, u] = x, y, 45.0
-            env.marks[:, kernels.ALIVE, u] = 1
-    env.marks[:, kernels.ORDER] = kernels.IDLE
+            env.marks[:, tables.ALIVE, u] = 1
+    env.marks[:, tables.ORDER] = tables.IDLE
     env._flagged[:] = ~env.alive  # whoever is missing is not paid as a kill
     env.restore(env.snapshot())  # rebuild masks and observations
 
@@ -58,7 +59,7 @@ def test_marine_kills_marine_with_the_eighth_shot():
     env = envs.make("3m", num_envs=64, step_mul=8)
     env.reset(0)
     arrange(env, [(10, 16)], [(14, 16)])
-    shots = env.marks[:, kernels.HITS_TAKEN, 0]
+    shots = env.marks[:, tables.HITS_TAKEN, 0]
     last = shots.copy()
     while not env.finished.all():
         stop(env)
@@ -76,7 +77,7 @@ def test_shot_intervals_follow_period_and_jitter():
     env = envs.make("3m", num_envs=128, step_mul=1)
     env.reset(0)
     arrange(env, [(10, 16)], [(14, 16)])
-    shots = env.marks[:, kernels.HITS_TAKEN, 0]
+    shots = env.marks[:, tables.HITS_TAKEN, 0]
     times = [[] for _ in range(128)]
     for loop in range(60):
         before = shots.copy()
@@ -96,10 +97,10 @@ def test_without_jitter_eight_shots_take_97_loops():
     arrange(env, [(10, 16)], [(14, 16)])
     loops = []
     for loop in range(110):
-        before = env.marks[0, kernels.HITS_TAKEN, 0]
+        before = env.marks[0, tables.HITS_TAKEN, 0]
         if env.alive[0, 0]:
             stop(env)
-        if env.marks[0, kernels.HITS_TAKEN, 0] > before:
+        if env.marks[0, tables.HITS_TAKEN, 0] > before:
             loops.append(loop)
     assert len(loops) == 8
     assert loops[-1] - loops[0] == 97  # 7 * 13.773 = 96.4, rounded up to whole loops
@@ -151,10 +152,10 @@ def test_a_new_order_cancels_the_shot_and_frees_the_weapon():
     env.reset(0)
     arrange(env, [(10, 16)], [(15, 16)])
     env.step(np.array([[TARGET, 0, 0]]))
-    assert env.units[0, kernels.WINDUP, 0] > 0
+    assert env.units[0, tables.WINDUP, 0] > 0
     env.step(np.array([[WEST, 0, 0]]))
-    assert env.units[0, kernels.WINDUP, 0] == 0
-    assert env.units[0, kernels.COOLDOWN, 0] == 0
+    assert env.units[0, tables.WINDUP, 0] == 0
+    assert env.units[0, tables.COOLDOWN, 0] == 0
     assert env.units[0, HEALTH, 3] == 45
     env.step(np.array([[TARGET, 0, 0]]))
     env.step(np.array([[TARGET, 0, 0]]))  # naming the same victim goes on
@@ -166,13 +167,13 @@ def test_enemy_keeps_its_target_until_out_of_range_then_takes_the_nearest():
     env.reset(0)
     arrange(env, [(10, 14), (10, 18)], [(14.9, 15.9)])
     env.step(np.array([[STOP, STOP, 0]]))
-    assert env.marks[0, kernels.TARGET, 3] == 0
+    assert env.marks[0, tables.TARGET, 3] == 0
     env.units[0, X, 1] = 12.0  # now nearer, but the target stays
     env.step(np.array([[STOP, STOP, 0]]))
-    assert env.marks[0, kernels.TARGET, 3] == 0
+    assert env.marks[0, tables.TARGET, 3] == 0
     env.units[0, X, 0] = 6.0  # out of range
     env.step(np.array([[STOP, STOP, 0]]))
-    assert env.marks[0, kernels.TARGET, 3] == 1
+    assert env.marks[0, tables.TARGET, 3] == 1
 
 
 def test_hit_enemy_turns_on_its_attacker_and_calls_idle_friends():
@@ -180,7 +181,7 @@ def test_hit_enemy_turns_on_its_attacker_and_calls_idle_friends():
     env.reset(0)
     arrange(env, [(10, 16)], [(15.7, 16), (18.5, 16), (21.5, 16)])
     env.step(np.array([[TARGET, 0, 0]]))
-    assert env.marks[0, kernels.TARGET, 3:].tolist() == [0, 0, -1]  # 2.8 away hears it, 5.8 away does not
+    assert env.marks[0, tables.TARGET, 3:].tolist() == [0, 0, -1]  # 2.8 away hears it, 5.8 away does not
     before = env.units[0, X, 4]
     env.step(np.array([[STOP, 0, 0]]))
     assert env.units[0, X, 4] < before
@@ -196,7 +197,7 @@ def test_arrived_enemies_idle_and_the_clock_runs_out():
     assert not env.terminated[0]
     assert not env.won[0]
     assert env.t[0] == 60
-    assert (env.marks[0, kernels.ORDER, 3:] == kernels.IDLE).all()
+    assert (env.marks[0, tables.ORDER, 3:] == tables.IDLE).all()
     np.testing.assert_allclose(env.units[0, X, 3:], 9, atol=0.01)
 
 
@@ -221,7 +222,7 @@ def test_mutual_wipe_out_is_a_draw_and_gives_the_next_enemy_a_head_start():
     assert env.terminated[0]
     assert not env.won[0]
     assert env.reward[0] == pytest.approx((10 + 6) / 18.25)
-    lived = env.clocks[0, kernels.HEAD_START]
+    lived = env.clocks[0, tables.HEAD_START]
     assert lived == 8 - 2  # shots start in the first loop and land in the second
     env.reset_done()
     np.testing.assert_allclose(env.units[0, X, 3:], 23 - 0.140625 * (lived + 2))
@@ -290,7 +291,7 @@ def test_invariants_under_random_play(name, seed, family, fight):
         dead = ~env.alive
         assert (env.available_actions[:, :, 0] == dead[:, :n]).all()
         assert env.available_actions.any(2).all()
-        hits = env.marks[:, kernels.HITS_TAKEN]
+        hits = env.marks[:, tables.HITS_TAKEN]
         np.testing.assert_array_equal(env.units[:, HEALTH], np.maximum(0.0, 45.0 - 6.0 * hits))
         assert (env.reward >= 0).all()
         assert not (env.terminated & env.truncated).any()
