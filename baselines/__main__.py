@@ -1,4 +1,4 @@
-"""Command line of the baselines: `python -m baselines train ...` and `python -m baselines evaluate ...`."""
+"""Command line of the baselines: `python -m baselines train | evaluate | watch`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 
 import envs
 from baselines import registry
+from envs.skirmish.watch import add_flags as add_film_flags
+from envs.skirmish.watch import shooting
 from training import checkpoint, cli
 from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError
-from training.evaluation import evaluate
+from training.evaluation import Policy, evaluate
 from training.run import RunDirectory, read_config
+from training.watch import check_films, film_policy
 
 PROGRAM = "baselines"
 
@@ -27,18 +30,21 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--algorithm", required=True, help=f"one of: {', '.join(registry.ALGORITHMS)}")
     cli.add_train_flags(train, default_preset="published")
     test = commands.add_parser("evaluate", help="play greedy episodes with a trained run; prints JSON")
-    test.add_argument("--run", type=Path, required=True, help="directory of a run that was started")
     test.add_argument("--episodes", type=int, default=32, help="episodes to play (default: %(default)s)")
     test.add_argument("--seed", type=int, default=0, help="seed of these episodes (default: %(default)s)")
-    test.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
-    test.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: %(default)s)")
+    film = commands.add_parser("watch", help="film greedy episodes of a trained run")
+    add_film_flags(film)
+    for sub in (test, film):
+        sub.add_argument("--run", type=Path, required=True, help="directory of a run that was started")
+        sub.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+        sub.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: %(default)s)")
     return parser
 
 
 def run(argv: list[str]) -> int:
     """Do what the arguments say. Returns: exit code. Raises: UserError for bad input."""
     arguments = build_parser().parse_args(argv)
-    return {"train": _train, "evaluate": _evaluate}[arguments.command](arguments)
+    return {"train": _train, "evaluate": _evaluate, "watch": _watch}[arguments.command](arguments)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -59,12 +65,36 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise UserError(f"episodes must be at least 1, got {arguments.episodes}")
     if arguments.seed < 0:
         raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
+    record = _read_run(arguments)
+    policy, env = _load(arguments, record, num_envs=arguments.episodes)
+    result = evaluate(policy, env, seed=arguments.seed)
+    env.close()
+    run_of = {name: record[name] for name in ("algorithm", "map", "backend")}
+    print(json.dumps({**run_of, "seed": arguments.seed, **result}))
+    return 0
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    record, how = _read_run(arguments), shooting(arguments)
+    check_films(record, how)
+    policy, env = _load(arguments, record, num_envs=1)
+    print(film_policy(policy, env, how, who=record["algorithm"].upper()))
+    return 0
+
+
+def _read_run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The run's config.json. Raises: UserError if there is none, or threads or device cannot be had."""
     cli.set_threads(arguments.threads)
     cli.check_device(arguments.device)
     record = read_config(arguments.run)
     if record["program"] != PROGRAM:
         other = record["program"]
-        raise UserError(f"{arguments.run} is a run of {other!r}: use python -m {other} evaluate")
+        raise UserError(f"{arguments.run} is a run of {other!r}: use python -m {other} {arguments.command}")
+    return record
+
+
+def _load(arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: int) -> tuple[Policy, envs.VectorEnv]:
+    """The trained policy of a run, and an environment of its map."""
     algorithm = registry.find(record["algorithm"])
     config: Any = from_dict(algorithm.config, record["config"])
     saved = checkpoint.load(RunDirectory(arguments.run).checkpoint_path, device=arguments.device)
@@ -72,18 +102,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         env = envs.make(
             record["map"],
             backend=record["backend"],
-            num_envs=arguments.episodes,
+            num_envs=num_envs,
             observation=config.rollout.observation,
             seed=arguments.seed,
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    policy = algorithm.load_policy(config, env.info, saved["learner"], device=arguments.device)
-    result = evaluate(policy, env, seed=arguments.seed)
-    env.close()
-    run_of = {name: record[name] for name in ("algorithm", "map", "backend")}
-    print(json.dumps({**run_of, "seed": arguments.seed, **result}))
-    return 0
+    return algorithm.load_policy(config, env.info, saved["learner"], device=arguments.device), env
 
 
 if __name__ == "__main__":

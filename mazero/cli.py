@@ -1,4 +1,4 @@
-"""`python -m mazero train | evaluate | warmup`."""
+"""`python -m mazero train | evaluate | watch | warmup`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import json
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 import envs
+from envs.skirmish.watch import add_flags as add_film_flags
+from envs.skirmish.watch import shooting
 from mazero.config import PRESETS, MAZeroConfig
 from mazero.learner import MAZeroLearner
 from mazero.selfplay import NetworkPolicy, SearchPolicy
@@ -21,6 +24,7 @@ from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError
 from training.evaluation import evaluate
 from training.run import read_config
+from training.watch import check_films, film_policy
 
 
 def run(argv: list[str]) -> int:
@@ -30,17 +34,21 @@ def run(argv: list[str]) -> int:
     train = commands.add_parser("train", help="train MAZero, or continue a run")
     add_train_flags(train, default_preset="laptop")
     play = commands.add_parser("evaluate", help="play a trained run greedily; prints JSON")
-    play.add_argument("--run", type=Path, required=True, help="run directory with a checkpoint")
     play.add_argument("--episodes", type=int, default=32)
     play.add_argument("--seed", type=int, default=0, help="seed of these episodes")
-    play.add_argument("--no-search", action="store_true", help="every agent takes its own most likely action")
-    play.add_argument("--num-simulations", type=int, default=None, help="N of the search (default: as trained)")
-    play.add_argument("--threads", type=int, default=1)
-    play.add_argument("--device", default="cpu")
+    film = commands.add_parser("watch", help="film greedy episodes of a trained run")
+    add_film_flags(film)
+    for sub in (play, film):
+        sub.add_argument("--run", type=Path, required=True, help="run directory with a checkpoint")
+        sub.add_argument("--no-search", action="store_true", help="every agent takes its own most likely action")
+        sub.add_argument("--num-simulations", type=int, default=None, help="N of the search (default: as trained)")
+        sub.add_argument("--threads", type=int, default=1)
+        sub.add_argument("--device", default="cpu")
     warm = commands.add_parser("warmup", help="compile and cache the numba kernels that runs on these maps need")
     warm.add_argument("--map", action="append", required=True, help="may be given several times")
     arguments = parser.parse_args(argv)
-    return {"train": _train, "evaluate": _evaluate, "warmup": _warmup}[arguments.command](arguments)
+    command = {"train": _train, "evaluate": _evaluate, "watch": _watch, "warmup": _warmup}[arguments.command]
+    return command(arguments)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -57,11 +65,37 @@ def _train(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.episodes < 1:
         raise UserError(f"episodes must be at least 1, got {arguments.episodes}")
+    record = _read_run(arguments)
+    policy, env = _load(arguments, record, num_envs=arguments.episodes)
+    result = evaluate(policy, env, seed=arguments.seed)
+    head = {"run": str(arguments.run), "backend": record["backend"], "map": record["map"]}
+    print(json.dumps(head | {"search": not arguments.no_search} | result))  # noqa: T201 - the command's answer
+    return 0
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    record, how = _read_run(arguments), shooting(arguments)
+    check_films(record, how)
+    policy, env = _load(arguments, record, num_envs=1)
+    print(film_policy(policy, env, how, who="MAZero"))  # noqa: T201 - the command's answer
+    return 0
+
+
+def _read_run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The run's config.json. Raises: UserError if there is none, or threads or device cannot be had."""
     set_threads(arguments.threads)
     check_device(arguments.device)
     record = read_config(arguments.run)
     if record["program"] != "mazero":
-        raise UserError(f"{arguments.run} is a run of {record['program']}: use python -m {record['program']} evaluate")
+        program = record["program"]
+        raise UserError(f"{arguments.run} is a run of {program}: use python -m {program} {arguments.command}")
+    return record
+
+
+def _load(
+    arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: int
+) -> tuple[NetworkPolicy | SearchPolicy, envs.VectorEnv]:
+    """The trained policy of a run, and an environment of its map."""
     config = from_dict(MAZeroConfig, record["config"])
     saved = checkpoint.load(arguments.run / "checkpoint.pt", device=arguments.device)
 
@@ -75,20 +109,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         make_env=make_env,
         seed=record["seed"],
         device=arguments.device,
-        eval_episodes=arguments.episodes,
+        eval_episodes=num_envs,
         env_steps=record["budget"]["env_steps"],
     )
     learner.network.load_state_dict(saved["learner"]["network"])
-    rng = np.random.default_rng(arguments.seed)
+    env = make_env(num_envs, config.self_play.observation, 0)
     if arguments.no_search:
-        policy: NetworkPolicy | SearchPolicy = NetworkPolicy(learner.network, config)
-    else:
-        policy = SearchPolicy(learner.network, config, rng=rng, num_simulations=arguments.num_simulations)
-    env = make_env(arguments.episodes, config.self_play.observation, 0)
-    result = evaluate(policy, env, seed=arguments.seed)
-    head = {"run": str(arguments.run), "backend": record["backend"], "map": record["map"]}
-    print(json.dumps(head | {"search": not arguments.no_search} | result))  # noqa: T201 - the command's answer
-    return 0
+        return NetworkPolicy(learner.network, config), env
+    rng = np.random.default_rng(arguments.seed)
+    return SearchPolicy(learner.network, config, rng=rng, num_simulations=arguments.num_simulations), env
 
 
 def _warmup(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Let a scripted policy play: win rate, return and length; and what the simulator's choices do to them."""
+"""Let scripted policies play: win rate, return and length; what the simulator's choices do to them; films, pictures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from envs.skirmish.env import SkirmishEnv
 from envs.skirmish.maps import map_names
 from envs.skirmish.policies import POLICIES, make_policy
 from envs.skirmish.rules import Rules
+from envs.skirmish.watch import add_flags, add_output_flags, shooting, watch_script
 
 MAX_SLOTS = 256
 
@@ -123,12 +124,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("sensitivity", "the same under other choices where the public facts end"),
         ("survey", "every policy on every map"),
         ("maps", "list the maps"),
+        ("watch", "film a scripted policy"),
+        ("gallery", "draw all maps at their start into one figure"),
     ):
         sub = commands.add_parser(command, help=text)
-        if command in ("play", "sensitivity"):
+        if command in ("play", "sensitivity", "watch"):
             sub.add_argument("--map", default="3m", help="map name (default 3m)")
             sub.add_argument("--policy", default="heuristic", help=f"one of {', '.join(POLICIES)} (default heuristic)")
-        if command != "maps":
+        if command == "watch":
+            add_flags(sub)
+        elif command == "gallery":
+            add_output_flags(sub, "figure to write, .png, .svg or .pdf")
+        elif command != "maps":
             sub.add_argument("--episodes", type=int, default=1000, help="number of episodes (default 1000)")
             sub.add_argument("--seed", type=int, default=0, help="seed of all randomness (default 0)")
             sub.add_argument("--csv", type=Path, help="also write the statistics to this file")
@@ -136,6 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "maps":
         print("\n".join(map_names()))
         return 0
+    if arguments.command in ("watch", "gallery"):
+        return _draw(arguments)
     run = {"episodes": arguments.episodes, "seed": arguments.seed}
     try:
         if arguments.command == "survey":
@@ -152,6 +161,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     print(table(outcomes))
+    return 0
+
+
+def _draw(arguments: argparse.Namespace) -> int:
+    """The commands that write pictures."""
+    try:
+        if arguments.command == "watch":
+            written = watch_script(arguments.map, arguments.policy, shooting(arguments))
+        else:
+            from envs.skirmish.gallery import write_gallery  # imported late: matplotlib takes a moment to load
+
+            written = write_gallery(arguments.out, force=arguments.force)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(written)
     return 0
 
 
