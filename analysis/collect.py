@@ -196,7 +196,8 @@ def _check_config(study: Study, run: Run, path: Path) -> None:
         "algorithm": algorithm.family,
         "preset": study.preset(run),
     }
-    expected |= {"map": run.map, "backend": run.backend, "seed": run.seed}
+    expected |= {"map": run.map, "backend": run.backend, "seed": run.seed, "env": study.groups[run.group].env}
+    config.setdefault("env", {})  # not recorded when no option was given
     for key, value in expected.items():
         if config.get(key) != value:
             hint = "; backends are never mixed" if key == "backend" else ""

@@ -130,6 +130,8 @@ def _protocol(group: Group, study: Study) -> str:
         f" steps per run, evaluated every {group.eval_every:,} on {group.eval_episodes} greedy episodes; seeds"
         f" {', '.join(map(str, study.seeds))}; presets {presets}."
     )
+    if group.env:
+        text += f" Environment options: {', '.join(f'{name} = {value}' for name, value in group.env.items())}."
     if group.backend == "skirmish":
         text += " `skirmish` is this suite's own simulator, not StarCraft II."
     return text

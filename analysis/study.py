@@ -55,6 +55,7 @@ class Group:
     algorithms: tuple[str, ...]  # keys, in the order of the study
     overrides: dict[str, dict[str, Any]]  # family -> dotted key -> value
     thresholds: tuple[float, ...]  # win rates
+    env: dict[str, Any]  # option of the environment -> value
 
     @property
     def marks(self) -> tuple[int, ...]:
@@ -131,8 +132,9 @@ class Study:
         arguments += ["--map", run.map, "--seed", str(run.seed), "--backend", run.backend, "--preset", self.preset(run)]
         arguments += ["--env-steps", str(group.env_steps), "--eval-every", str(group.eval_every)]
         arguments += ["--eval-episodes", str(group.eval_episodes), "--device", self.device]
-        for key, value in self.overrides(run).items():
-            arguments += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+        for flag, settings in (("--env", group.env), ("--set", self.overrides(run))):
+            for key, value in settings.items():
+                arguments += [flag, f"{key}={_text(value)}"]
         return arguments
 
     def on_backend(self, backend: str) -> Study:
@@ -225,6 +227,7 @@ def _build(document: dict[str, Any]) -> Study:
             algorithms=tuple(key for key in algorithms if key in chosen),
             overrides=item.get("overrides", {}),
             thresholds=tuple(item.get("thresholds", DEFAULT_THRESHOLDS)),
+            env=item.get("env", {}),
         )
     return Study(
         name=document["name"],
@@ -290,6 +293,11 @@ def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
                 f"{where}.maps",
                 f"{', '.join(group.maps)} do not all belong to backend {group.backend!r}; use one group per backend",
             )
+
+
+def _text(value: Any) -> str:
+    """A value as the command line reads it: YAML, with quotes where a text would be taken for something else."""
+    return value if isinstance(value, str) and yaml.safe_load(value) == value else json.dumps(value)
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

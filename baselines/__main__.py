@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import envs
 from baselines import registry
+from envs.interface import VectorEnv
 from envs.skirmish.watch import add_flags as add_film_flags
 from envs.skirmish.watch import shooting
 from training import checkpoint, cli
@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_film_flags(film)
     for sub in (test, film):
         sub.add_argument("--run", type=Path, required=True, help="directory of a run that was started")
+        cli.add_env_flag(sub, "change an option of the environment against that of the run, e.g. jitter_scale=0")
         sub.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
         sub.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: %(default)s)")
     return parser
@@ -66,18 +67,18 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.seed < 0:
         raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
     record = _read_run(arguments)
-    policy, env = _load(arguments, record, num_envs=arguments.episodes)
+    policy, env, options = _load(arguments, record, num_envs=arguments.episodes)
     result = evaluate(policy, env, seed=arguments.seed)
     env.close()
     run_of = {name: record[name] for name in ("algorithm", "map", "backend")}
-    print(json.dumps({**run_of, "seed": arguments.seed, **result}))
+    print(json.dumps({**run_of, "env": options, "seed": arguments.seed, **result}))
     return 0
 
 
 def _watch(arguments: argparse.Namespace) -> int:
     record, how = _read_run(arguments), shooting(arguments)
     check_films(record, how)
-    policy, env = _load(arguments, record, num_envs=1)
+    policy, env, _ = _load(arguments, record, num_envs=1)
     print(film_policy(policy, env, how, who=record["algorithm"].upper()))
     return 0
 
@@ -93,22 +94,23 @@ def _read_run(arguments: argparse.Namespace) -> dict[str, Any]:
     return record
 
 
-def _load(arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: int) -> tuple[Policy, envs.VectorEnv]:
-    """The trained policy of a run, and an environment of its map."""
+def _load(
+    arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: int
+) -> tuple[Policy, VectorEnv, dict[str, Any]]:
+    """The trained policy of a run, an environment of its map, and the options of that environment."""
     algorithm = registry.find(record["algorithm"])
     config: Any = from_dict(algorithm.config, record["config"])
     saved = checkpoint.load(RunDirectory(arguments.run).checkpoint_path, device=arguments.device)
-    try:
-        env = envs.make(
-            record["map"],
-            backend=record["backend"],
-            num_envs=num_envs,
-            observation=config.rollout.observation,
-            seed=arguments.seed,
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return algorithm.load_policy(config, env.info, saved["learner"], device=arguments.device), env
+    options = cli.evaluation_options(arguments, record, observation=config.rollout.observation)
+    env = cli.make_env(
+        record["map"],
+        options,
+        backend=record["backend"],
+        num_envs=num_envs,
+        observation=config.rollout.observation,
+        seed=arguments.seed,
+    )
+    return algorithm.load_policy(config, env.info, saved["learner"], device=arguments.device), env, options
 
 
 if __name__ == "__main__":

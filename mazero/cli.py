@@ -19,7 +19,16 @@ from mazero.config import PRESETS, MAZeroConfig
 from mazero.learner import MAZeroLearner
 from mazero.selfplay import NetworkPolicy, SearchPolicy
 from training import checkpoint
-from training.cli import add_train_flags, check_device, flat_overrides, run_train, set_threads
+from training.cli import (
+    add_env_flag,
+    add_train_flags,
+    check_device,
+    evaluation_options,
+    flat_overrides,
+    make_env,
+    run_train,
+    set_threads,
+)
 from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError
 from training.evaluation import evaluate
@@ -42,6 +51,7 @@ def run(argv: list[str]) -> int:
         sub.add_argument("--run", type=Path, required=True, help="run directory with a checkpoint")
         sub.add_argument("--no-search", action="store_true", help="every agent takes its own most likely action")
         sub.add_argument("--num-simulations", type=int, default=None, help="N of the search (default: as trained)")
+        add_env_flag(sub, "change an option of the environment against that of the run, e.g. jitter_scale=0")
         sub.add_argument("--threads", type=int, default=1)
         sub.add_argument("--device", default="cpu")
     warm = commands.add_parser("warmup", help="compile and cache the numba kernels that runs on these maps need")
@@ -66,9 +76,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.episodes < 1:
         raise UserError(f"episodes must be at least 1, got {arguments.episodes}")
     record = _read_run(arguments)
-    policy, env = _load(arguments, record, num_envs=arguments.episodes)
+    policy, env, options = _load(arguments, record, num_envs=arguments.episodes)
     result = evaluate(policy, env, seed=arguments.seed)
-    head = {"run": str(arguments.run), "backend": record["backend"], "map": record["map"]}
+    head = {"run": str(arguments.run), "backend": record["backend"], "map": record["map"], "env": options}
     print(json.dumps(head | {"search": not arguments.no_search} | result))  # noqa: T201 - the command's answer
     return 0
 
@@ -76,7 +86,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _watch(arguments: argparse.Namespace) -> int:
     record, how = _read_run(arguments), shooting(arguments)
     check_films(record, how)
-    policy, env = _load(arguments, record, num_envs=1)
+    policy, env, _ = _load(arguments, record, num_envs=1)
     print(film_policy(policy, env, how, who="MAZero"))  # noqa: T201 - the command's answer
     return 0
 
@@ -94,30 +104,36 @@ def _read_run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _load(
     arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: int
-) -> tuple[NetworkPolicy | SearchPolicy, envs.VectorEnv]:
-    """The trained policy of a run, and an environment of its map."""
+) -> tuple[NetworkPolicy | SearchPolicy, envs.VectorEnv, dict[str, Any]]:
+    """The trained policy of a run, an environment of its map, and the options of that environment."""
     config = from_dict(MAZeroConfig, record["config"])
     saved = checkpoint.load(arguments.run / "checkpoint.pt", device=arguments.device)
+    options = evaluation_options(arguments, record, observation=config.self_play.observation)
 
-    def make_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
-        return envs.make(
-            record["map"], backend=record["backend"], num_envs=num_envs, observation=observation, seed=seed
+    def make_play_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
+        return make_env(
+            record["map"],
+            options,
+            backend=record["backend"],
+            num_envs=num_envs,
+            observation=observation,
+            seed=seed,
         )
 
     learner = MAZeroLearner(
         config,
-        make_env=make_env,
+        make_env=make_play_env,
         seed=record["seed"],
         device=arguments.device,
         eval_episodes=num_envs,
         env_steps=record["budget"]["env_steps"],
     )
     learner.network.load_state_dict(saved["learner"]["network"])
-    env = make_env(num_envs, config.self_play.observation, 0)
+    env = make_play_env(num_envs, config.self_play.observation, 0)
     if arguments.no_search:
-        return NetworkPolicy(learner.network, config), env
+        return NetworkPolicy(learner.network, config), env, options
     rng = np.random.default_rng(arguments.seed)
-    return SearchPolicy(learner.network, config, rng=rng, num_simulations=arguments.num_simulations), env
+    return SearchPolicy(learner.network, config, rng=rng, num_simulations=arguments.num_simulations), env, options
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
@@ -128,7 +144,7 @@ def _warmup(arguments: argparse.Namespace) -> int:
             flags = SimpleNamespace(
                 map=name, seed=0, out=Path(directory) / "run", preset="laptop", backend=None, env_steps=steps,
                 eval_every=steps, eval_episodes=2, threads=1, device="cpu", progress="none", tensorboard=False,
-                checkpoint_every=60.0, stop_at=None,
+                checkpoint_every=60.0, stop_at=None, env=[],
                 overrides=[[f"self_play.num_envs={num_envs}", "replay.start=16", "search.num_simulations=4",
                             "optimiser.batch_size=4", "optimiser.updates_per_env_step=0.05"]],
             )  # fmt: skip

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numba
 import torch
+import yaml
 
 import envs
+from envs.interface import require_known
 from training import provenance
 from training.config import to_dict
 from training.errors import UserError
@@ -33,6 +35,7 @@ def add_train_flags(parser: argparse.ArgumentParser, *, default_preset: str) -> 
         "--set", dest="overrides", action="append", nargs="+", default=[], metavar="KEY=VALUE", help="change a setting"
     )
     parser.add_argument("--backend", default=None, help="skirmish, matrix or smac (default: by the name of the map)")
+    add_env_flag(parser, "option of the environment, e.g. obs_noise=0.1; training and evaluation get it")
     parser.add_argument(
         "--env-steps", type=int, default=50_000, help="budget in environment steps (default: %(default)s)"
     )
@@ -54,6 +57,68 @@ def add_train_flags(parser: argparse.ArgumentParser, *, default_preset: str) -> 
     parser.add_argument(
         "--stop-at", type=int, default=None, metavar="ENV_STEPS", help="save and leave there; the same command goes on"
     )
+
+
+def add_env_flag(parser: argparse.ArgumentParser, text: str) -> None:
+    """The flag that `env_options` reads."""
+    parser.add_argument("--env", dest="env", action="append", nargs="+", default=[], metavar="KEY=VALUE", help=text)
+
+
+def env_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The `--env` values of all occurrences of the flag, read as YAML; the last one of a name counts.
+
+    Names and values are checked by `make_env`. Raises: UserError for what is not of the form key=value.
+    """
+    options: dict[str, Any] = {}
+    for item in (item for group in arguments.env for item in group):
+        key, separator, text = item.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"value of environment option {item!r} is not valid YAML: quote it") from error
+        if not separator or not key or value is None:
+            raise UserError(f"environment option {item!r} is not of the form key=value, e.g. obs_noise=0.1")
+        options[key.strip()] = value
+    return options
+
+
+def make_env(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    backend: str | None,
+    num_envs: int = 1,
+    observation: str = "smac",
+    seed: int = 0,
+) -> envs.VectorEnv:
+    """`envs.make` for command lines. Raises: UserError with the nearest name for whatever is unknown or ill-typed."""
+    try:
+        for option in options:
+            require_known("environment option", option, envs.option_names(name, backend=backend))
+        return envs.make(name, backend=backend, num_envs=num_envs, observation=observation, seed=seed, **options)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def evaluation_options(arguments: argparse.Namespace, record: Mapping[str, Any], *, observation: str) -> dict[str, Any]:
+    """Options of the environment in which a finished run is played: those of its record, changed by `--env`.
+
+    Raises: UserError for bad options, or for some under which the trained networks do not fit.
+    """
+    recorded = record.get("env", {})
+    options = {**recorded, **env_options(arguments)}
+    infos = [
+        make_env(record["map"], chosen, backend=record["backend"], observation=observation).info
+        for chosen in (recorded, options)
+    ]
+    for size in ("obs_size", "n_actions"):
+        trained, played = (getattr(info, size) for info in infos)
+        if trained != played:
+            raise UserError(
+                f"{size} must be {trained} as in training, got {played} with the given --env: "
+                f"leave out options that change the sizes"
+            )
+    return options
 
 
 def set_threads(threads: int) -> None:
@@ -103,12 +168,13 @@ def run_train(
     eval_every = arguments.eval_every or max(1, arguments.env_steps // 10)
     try:
         schedule = Schedule(arguments.env_steps, eval_every, arguments.checkpoint_every, arguments.stop_at)
-        backend = envs.make(arguments.map, backend=arguments.backend).info.backend
     except ValueError as error:
         raise UserError(str(error)) from error
+    options = env_options(arguments)
+    backend = make_env(arguments.map, options, backend=arguments.backend).info.backend
 
-    def make_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
-        return envs.make(arguments.map, backend=backend, num_envs=num_envs, observation=observation, seed=seed)
+    def make_run_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
+        return make_env(arguments.map, options, backend=backend, num_envs=num_envs, observation=observation, seed=seed)
 
     run = RunDirectory(arguments.out)
     resolved = {
@@ -124,8 +190,14 @@ def run_train(
         "evaluation": {"every": schedule.eval_every, "episodes": arguments.eval_episodes},
         "config": to_dict(config),
     }
+    if options:  # runs without any are recorded as they always were, so that older ones can be continued
+        resolved["env"] = options
     learner = make_learner(
-        config, make_env=make_env, seed=arguments.seed, device=arguments.device, eval_episodes=arguments.eval_episodes
+        config,
+        make_env=make_run_env,
+        seed=arguments.seed,
+        device=arguments.device,
+        eval_episodes=arguments.eval_episodes,
     )
     run.prepare(resolved)
     with run.lock():

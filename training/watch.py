@@ -30,7 +30,11 @@ def film_policy(policy: Policy, env: VectorEnv, how: Shooting, *, who: str) -> s
     """Film greedy episodes; the first one is that of slot 0 of `training.evaluation.evaluate` with the same seed.
 
     Args: policy: acts greedily; env: one slot of the embedded simulator; who: name in the pictures.
-    Returns: a line per film for people.
+    Returns: a line per film for people. Raises: UserError for a perturbed environment.
     """
-    assert isinstance(env, SkirmishEnv) and env.num_envs == 1
+    if not isinstance(env, SkirmishEnv):
+        raise UserError(
+            "only battles of the bare simulator can be filmed, got a perturbed environment: "
+            "switch its perturbations off, e.g. --env obs_noise=0"
+        )
     return record(env, lambda: policy.act(env), how, who=who, begin=lambda: policy.start(1))

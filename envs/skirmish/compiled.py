@@ -2,7 +2,7 @@
 
 numba files compiled kernels by the time stamp of the one source file they are written in. It does not see that a callee
 in another file has changed, and fails on a renamed named tuple. So all kernels of the package are thrown away when any
-of its sources has changed.
+of the sources that kernels are made of has changed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 
 STAMP = "kernels.sha256"
+MARKS_OF_KERNELS = (b"njit", b"NamedTuple")  # sources without them hold neither kernels nor what kernels are passed
 
 
 def forget_stale_kernels(package: Path) -> bool:
@@ -21,8 +22,10 @@ def forget_stale_kernels(package: Path) -> bool:
     """
     digest = hashlib.sha256()
     for source in sorted(package.rglob("*.py")):
-        digest.update(source.relative_to(package).as_posix().encode())
-        digest.update(source.read_bytes())
+        text = source.read_bytes()
+        if any(mark in text for mark in MARKS_OF_KERNELS):
+            digest.update(source.relative_to(package).as_posix().encode())
+            digest.update(text)
     stamp = package / "__pycache__" / STAMP
     try:
         if stamp.read_text(encoding="ascii") == digest.hexdigest():

@@ -214,7 +214,7 @@ def _write_enemies(units, kinds, profile, layout, available, b, i, row, at):
         j = layout.n + e
         if units[b, HEALTH, j] > 0.0:
             distance = _distance(units, b, i, j)
-            if distance < sight:
+            if distance < layout.sight_scale * sight:
                 can = 1.0 if available[b, i, 6 + e] else 0.0
                 body = _write_place(units, b, i, j, distance, sight, can, row, at)
                 health, shields = layout.all_health, layout.enemy_shields
@@ -235,7 +235,7 @@ def _write_allies(units, kinds, profile, layout, last_action, b, i, row, at):
             continue
         if units[b, HEALTH, j] > 0.0:
             distance = _distance(units, b, i, j)
-            if distance < sight:
+            if distance < layout.sight_scale * sight:
                 end = _write_place(units, b, i, j, distance, sight, 1.0, row, at)
                 health, shields = layout.all_health, layout.ally_shields
                 end = _write_body(units, kinds, profile, layout, b, j, health, shields, P_ALLY_BIT, row, end)

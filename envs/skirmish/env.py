@@ -27,6 +27,10 @@ from envs.skirmish.rules import Rules
 class SkirmishEnv(VectorEnv):
     """B battles on one map. Results of this backend are labelled `skirmish`; they are not StarCraft II results."""
 
+    options_type: type[SkirmishOptions] = SkirmishOptions
+    options: SkirmishOptions
+    layout: Any  # `layout.Layout`, or what a subclass puts in its place
+
     def __init__(
         self,
         name: str | MapSpec,
@@ -48,12 +52,11 @@ class SkirmishEnv(VectorEnv):
         """
         require_known("observation family", observation, ("smac", "mazero"))
         for option in options:
-            require_known("option", option, (f.name for f in fields(SkirmishOptions)))
+            require_known("option", option, (f.name for f in fields(self.options_type)))
         self.spec = load_map(name) if isinstance(name, str) else name
-        self.options = SkirmishOptions(**options)
+        self.options = self.options_type(**options)
         self.rules = rules or Rules()
-        self.layout = build_layout(self.spec, self.options, mazero=observation == "mazero")
-        self.profile = build_profile(self.spec)  # (K, NUM_PROFILE), rows as in spec.kinds
+        self.layout, self.profile = self._build_contract(mazero=observation == "mazero")
         self.grids = build_grids(self.spec)
         self._facts = tables.facts(self.spec.kinds, self.rules)
         self._choices = tables.choices(self.spec, self.rules)
@@ -123,7 +126,7 @@ class SkirmishEnv(VectorEnv):
     def step(self, actions: np.ndarray) -> None:
         """One environment step; see `VectorEnv.step`."""
         self._require_started()
-        self._step(self._checked_actions(actions))
+        self._step(self._checked_actions(actions), checked=True)
 
     def step_scripted(self, actions: np.ndarray) -> None:
         """A step without the availability check.
@@ -133,7 +136,7 @@ class SkirmishEnv(VectorEnv):
         Args: actions: (B, n) integers in [0, A); 0 gives no order and lets the last one stand.
         """
         self._require_started()
-        self._step(self._scripted(actions))
+        self._step(self._scripted(actions), checked=False)
 
     def _scripted(self, actions: np.ndarray) -> np.ndarray:
         actions = np.ascontiguousarray(actions, np.int64)
@@ -152,7 +155,7 @@ class SkirmishEnv(VectorEnv):
         """
         self._require_started()
         actions = self._checked_actions(actions) if checked else self._scripted(actions)
-        yield from self._advance(actions, int(self.options.step_mul), 1)
+        yield from self._advance(actions, [1] * int(self.options.step_mul), checked=checked)
 
     def snapshot(self) -> Snapshot:
         """Copies of everything that changes; observations are rebuilt by `restore`."""
@@ -164,6 +167,10 @@ class SkirmishEnv(VectorEnv):
         restore_arrays(self._arrays(), snapshot)
         self._started = True
         self._describe(np.ones(self.num_envs, np.bool_))
+
+    def _build_contract(self, *, mazero: bool) -> tuple[Any, np.ndarray]:
+        """Layout, and (K, NUM_PROFILE) profile with rows as in `spec.kinds`."""
+        return build_layout(self.spec, self.options, mazero=mazero), build_profile(self.spec)
 
     def _require_started(self) -> None:
         if not self._started:
@@ -198,27 +205,45 @@ class SkirmishEnv(VectorEnv):
         self._next_kinds[:] = build_kinds(self.spec)
         self._places[:] = _places(self.spec, self.rules)
 
-    def _step(self, actions: np.ndarray) -> None:
-        for _ in self._advance(actions, 1, int(self.options.step_mul)):
+    def _step(self, actions: np.ndarray, *, checked: bool) -> None:
+        for _ in self._advance(actions, self._pieces(), checked=checked):
             pass
 
-    def _advance(self, actions: np.ndarray, chunks: int, loops: int) -> Iterator[None]:
-        """One step in `chunks` parts of `loops` game loops; yields after each part, then settles and describes."""
+    def _pieces(self) -> list[int]:
+        """Game loops of one step, in parts between which something happens."""
+        return [int(self.options.step_mul)]
+
+    def _orders(self, actions: np.ndarray, running: np.ndarray, *, checked: bool) -> np.ndarray:
+        """(B, n) int64 orders to the simulator; what the game is not told is a no-op."""
+        return actions
+
+    def _between(self, loops: int, running: np.ndarray) -> None:
+        """What happens after so many loops of a step, besides fighting: nothing on SMAC's maps."""
+
+    def _settle(self, running: np.ndarray, previous: np.ndarray) -> None:
+        """Rewards and results of a step."""
+        seen = (self.units, self.kinds, self.profile, self.layout)
+        contract.settle(*seen, self._terms, running, previous, self._flagged, self._reward64, self.result)
+
+    def _advance(self, actions: np.ndarray, pieces: list[int], *, checked: bool) -> Iterator[None]:
+        """One step in pieces of so many game loops; yields after each piece, then settles and describes."""
         running = ~self.finished
         previous = self.units[:, tables.HEALTH] + self.units[:, tables.SHIELD]
         setting = (self._facts, self._choices, self._ground, self._key)
-        for chunk in range(chunks):
-            orders = actions if chunk == 0 else np.zeros_like(actions)  # no-op lets the orders stand
-            fighting = running if chunk == 0 else running & self.marks[:, tables.ALIVE].any(1)
+        orders, fighting, left = self._orders(actions, running, checked=checked), running, sum(pieces)
+        for k, loops in enumerate(pieces):
+            if k > 0:
+                orders = np.zeros_like(actions)  # no-op lets the orders stand
+                fighting = running & self.marks[:, tables.ALIVE].any(1)
             loop.advance(*self._state, *setting, fighting, orders, float(self.options.move_amount), loops)
+            left -= loops
             wiped = fighting & ~self.marks[:, tables.ALIVE].any(1)
-            head_start = self.clocks[:, tables.HEAD_START] + loops * (chunks - 1 - chunk)
-            self.clocks[wiped, tables.HEAD_START] = head_start[wiped]
+            self.clocks[wiped, tables.HEAD_START] += left
+            self._between(sum(pieces) - left, running)
             yield
         self.last_action[running] = actions[running]
         self.t += running
-        seen = (self.units, self.kinds, self.profile, self.layout)
-        contract.settle(*seen, self._terms, running, previous, self._flagged, self._reward64, self.result)
+        self._settle(running, previous)
         self.reward[:] = self._reward64
         self.terminated[:] = self.result != contract.UNDECIDED
         self.won[:] = self.result == contract.WIN

@@ -63,15 +63,15 @@ def paint_ground(terrain: Terrain, view: View) -> Image.Image:
     height = _resized(_height(terrain, x, y), view.size)
     low, high = LEVEL_HEIGHTS["1"], LEVEL_HEIGHTS["2"]
     part = np.clip((height - low) / (high - low), 0.0, 1.0)[:, :, None]
-    ground = np.array(GROUND_LOW) + part * (np.array(GROUND_HIGH, float) - GROUND_LOW)
-    slope_y, slope_x = np.gradient(height, 1.0 / view.scale)  # rows run south
+    ground = _rgb(GROUND_LOW) + part * (_rgb(GROUND_HIGH) - _rgb(GROUND_LOW))
+    slope_y, slope_x = np.gradient(height, np.float32(1.0 / view.scale))  # rows run south
     light = 1.0 + np.clip(0.14 * (slope_x - slope_y), -0.25, 0.06)  # from the north-west, seen from above
     near = np.clip(inside / SHADE_WIDTH, 0.0, 1.0)
     ground *= (light * (0.86 + 0.14 * near * (2.0 - near)))[:, :, None]
     depth = np.clip(-inside / ROCK_WIDTH, 0.0, 1.0)[:, :, None]
-    outside = np.array(ROCK) + depth * (np.array(VOID, float) - ROCK)
+    outside = _rgb(ROCK) + depth * (_rgb(VOID) - _rgb(ROCK))
     edge = np.clip(inside * view.scale + 0.5, 0.0, 1.0)[:, :, None]  # a pixel wide: smooth
-    picture = Image.fromarray(np.clip(outside + edge * (ground - outside), 0, 255).astype(np.uint8))
+    picture = Image.fromarray(np.clip(outside + edge * (ground - outside) + 0.5, 0, 255).astype(np.uint8))
     lines = picture.copy()
     _draw_grid(lines, view)
     picture.paste(lines, mask=Image.fromarray((255 * edge[:, :, 0]).astype(np.uint8)))
@@ -132,7 +132,11 @@ def _height(terrain: Terrain, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float64)
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+
+
+def _rgb(colour: Colour) -> np.ndarray:
+    return np.array(colour, np.float32)
 
 
 def _draw_grid(picture: Image.Image, view: View) -> None:

@@ -43,6 +43,7 @@ class Layout(NamedTuple):
     obs_instead_of_state: bool
     state_last_action: bool
     state_timestep: bool
+    sight_scale: float = 1.0  # agents see this part of their sight; distances are told in units of the whole
 
     @property
     def obs_blocks(self) -> dict[str, tuple[int, int]]:

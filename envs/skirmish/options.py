@@ -58,6 +58,7 @@ class SkirmishOptions:
     reward_negative_scale: float = 0.5
     reward_scale: bool = True  # divide by max_reward / reward_scale_rate
     reward_scale_rate: float = 20.0
+    sight_scale: float = 1.0  # not SMAC's: agents see this part of their sight; features stay in units of the whole
 
     def __post_init__(self) -> None:
         """Raises: ValueError for values without a meaning."""
@@ -79,6 +80,8 @@ class SkirmishOptions:
             raise ValueError(
                 f"move_amount must be positive, got {self.move_amount!r}: it is the length of a move order"
             )
+        if self.sight_scale < 0:
+            raise ValueError(f"sight_scale must be at least 0, got {self.sight_scale!r}: it multiplies the sight range")
         if self.reward_scale_rate <= 0:
             raise ValueError(
                 f"reward_scale_rate must be positive, got {self.reward_scale_rate!r}: it is the return of a win"
@@ -119,6 +122,7 @@ def build_layout(spec: MapSpec, options: SkirmishOptions, *, mazero: bool = Fals
         obs_instead_of_state=bool(options.obs_instead_of_state),
         state_last_action=bool(options.state_last_action),
         state_timestep=bool(options.state_timestep_number),
+        sight_scale=float(options.sight_scale),
     )
 
 

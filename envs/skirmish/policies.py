@@ -14,8 +14,8 @@ import numpy as np
 
 from envs.interface import require_known
 from envs.skirmish.env import SkirmishEnv
-from envs.skirmish.layout import P_HEALER, P_HEALTH_MAX
-from envs.skirmish.physics.tables import EAST, FIRST_TARGET, HEALTH, NO_OP, NORTH, SHIELD, SOUTH, STOP, WEST, X, Y
+from envs.skirmish.layout import NO_HEALERS, P_HEALER, P_HEALTH_MAX
+from envs.skirmish.physics.tables import EAST, HEALTH, NO_OP, NORTH, SHIELD, SOUTH, STOP, WEST, X, Y
 
 # Lexicographic keys in one number: distances on a map stay below the first factor, and health differs by at least a
 # minimal hit, 0.5, which is worth more than any distance.
@@ -34,7 +34,10 @@ class Policy(ABC):
         self.rng = np.random.default_rng(seed)
         self._health_max = env.profile[:, P_HEALTH_MAX]  # (K,)
         self._healer_kinds = env.profile[:, P_HEALER] > 0.0  # (K,) medivacs where SMAC's medivac rules hold
-        kinds = env.spec.kinds
+        layout, kinds = env.layout, env.spec.kinds
+        # Actions with a target are the last ones; under medivac rules there is one for every ally too.
+        targets = layout.m if layout.medivac_rules == NO_HEALERS else max(layout.n, layout.m)
+        self.first_target = layout.n_actions - targets
         # (K, K) bool [attacker, victim]: some weapons reach neither air nor ground
         self._can_hit = np.array(
             [[k.weapon is not None and not set(k.weapon.targets).isdisjoint(v.planes) for v in kinds] for k in kinds]
@@ -71,6 +74,18 @@ class Policy(ABC):
         )
         return distances
 
+    def _target_or_approach(self, target: np.ndarray, healers: np.ndarray) -> np.ndarray:
+        """(B, n): the target's action if available, else a move towards it along the longer axis; 0: no target."""
+        env, n, x, y = self.env, self.n, self.env.units[:, X], self.env.units[:, Y]
+        index = np.maximum(target, 0)
+        unit = np.where(healers, index, n + index)
+        dx = np.take_along_axis(x, unit, 1) - x[:, :n]
+        dy = np.take_along_axis(y, unit, 1) - y[:, :n]
+        action = self.first_target + index
+        can = np.take_along_axis(env.available_actions, action[:, :, None], 2)[:, :, 0]
+        walk = np.where(np.abs(dx) > np.abs(dy), np.where(dx > 0, EAST, WEST), np.where(dy > 0, NORTH, SOUTH))
+        return np.where(target < 0, NO_OP, np.where(can, action, walk))
+
 
 class RandomPolicy(Policy):
     """Uniform over the available actions."""
@@ -104,7 +119,7 @@ class HeuristicPolicy(Policy):
     def act(self) -> np.ndarray:
         """(B, n) int64; 0 where there is no target."""
         self._choose_targets()
-        return np.where(self.target >= 0, FIRST_TARGET + self.target, NO_OP)
+        return np.where(self.target >= 0, self.first_target + self.target, NO_OP)
 
     def _choose_targets(self) -> None:
         n = self.n
@@ -141,7 +156,7 @@ class RestrictedHeuristicPolicy(HeuristicPolicy):
     def act(self) -> np.ndarray:
         """(B, n) int64."""
         self._choose_targets()
-        return _target_or_approach(self.env, self.target, self._healers())
+        return self._target_or_approach(self.target, self._healers())
 
 
 class FocusFirePolicy(Policy):
@@ -161,9 +176,9 @@ class FocusFirePolicy(Policy):
         if healers.any():
             patients, healthy = self._patients(healers)
             target, idle = np.where(healers, patients, target), healers & healthy
-        wanted = _target_or_approach(env, target, healers)
+        wanted = self._target_or_approach(target, healers)
         possible = np.take_along_axis(env.available_actions, wanted[:, :, None], 2)[:, :, 0]
-        possible &= ~(idle & (wanted >= FIRST_TARGET))
+        possible &= ~(idle & (wanted >= self.first_target))
         return np.where(alive, np.where(possible, wanted, STOP), NO_OP)
 
     def _victims(self, alive: np.ndarray) -> np.ndarray:
@@ -188,7 +203,7 @@ class FocusFirePolicy(Policy):
         missing = self._health_max[env.kinds[:, :n]] - env.units[:, HEALTH, :n]  # (B, n)
         distance = self._distances(0, n)  # (B, n, n)
         # Maps with healers have an action for every ally; availability already leaves out the dead and medivacs.
-        reach = env.available_actions[:, :, FIRST_TARGET : FIRST_TARGET + n]
+        reach = env.available_actions[:, :, self.first_target : self.first_target + n]
         to_heal = reach & hurt[:, None, :]
         key = np.where(hurt[:, None, :], distance, HEALTH_FIRST + distance)
         key = np.where(to_heal, -missing[:, None, :], key)
@@ -207,19 +222,6 @@ def random_actions(available: np.ndarray, rng: np.random.Generator) -> np.ndarra
     pick = (rng.random(counts.shape) * counts).astype(np.int64)  # rank of the action among the available ones
     ranks = np.cumsum(available, 2)
     return (ranks <= pick[:, :, None]).sum(2)
-
-
-def _target_or_approach(env: SkirmishEnv, target: np.ndarray, healers: np.ndarray) -> np.ndarray:
-    """(B, n): the target's action if that is available, else a move towards it along the longer axis; 0: no target."""
-    n, x, y = env.info.n_agents, env.units[:, X], env.units[:, Y]
-    index = np.maximum(target, 0)
-    unit = np.where(healers, index, n + index)
-    dx = np.take_along_axis(x, unit, 1) - x[:, :n]
-    dy = np.take_along_axis(y, unit, 1) - y[:, :n]
-    action = FIRST_TARGET + index
-    can = np.take_along_axis(env.available_actions, action[:, :, None], 2)[:, :, 0]
-    walk = np.where(np.abs(dx) > np.abs(dy), np.where(dx > 0, EAST, WEST), np.where(dy > 0, NORTH, SOUTH))
-    return np.where(target < 0, NO_OP, np.where(can, action, walk))
 
 
 POLICIES: dict[str, type[Policy]] = {

@@ -20,7 +20,8 @@ ALLY, ENEMY = 1, 2  # owners
 # Allied units are types of the maps' own with consecutive ids above the standard ones; SMAC finds the first at run
 # time, here it is fixed.
 FIRST_ALLY_TYPE = 2000
-STEP_MS = 125  # how long a film shows one environment step
+FRAMES_PER_SECOND, LOOPS_PER_FRAME = 20, 2  # of films: 40 game loops a second, not quite twice the game's speed
+HOLD = 1.2  # seconds that the last frame stays
 
 
 class Position(NamedTuple):
@@ -64,22 +65,29 @@ class Tape:
     def step(self, actions: np.ndarray, checked: bool) -> None:
         """Step the environment and remember it. Args: actions: (n,) int64; checked: False steps without the check."""
         self._played.append((actions.copy(), checked))
-        _step(self.env, actions, checked)
+        if checked:
+            self.env.step(actions[None])
+        else:
+            self.env.step_scripted(actions[None])
 
-    def write_gif(self, path: Path) -> None:
-        """Play the episode again on an environment of its own and write one picture per step."""
-        from PIL import Image  # imported late: only needed here
+    def write(self, path: Path) -> None:
+        """Play the episode again on an environment of its own and film it; the path's suffix is the format."""
+        from envs.skirmish.film import Films  # imported late: drawing is rarely wanted
 
         options = {f.name: getattr(self.env.options, f.name) for f in fields(SkirmishOptions)}
         env = SkirmishEnv(self.env.spec, rules=self.env.rules, **options)
         env.restore(self._beginning)
-        brush = painter(env)
-        frames = [Image.fromarray(brush.frame())]
-        for actions, checked in self._played:
-            _step(env, actions, checked)
-            frames.append(Image.fromarray(brush.frame()))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frames[0].save(path, save_all=True, append_images=frames[1:], duration=STEP_MS, loop=0)
+        brush, loops = painter(env), 0
+        with Films([path], FRAMES_PER_SECOND) as films:
+            films.add(brush.frame())
+            for actions, checked in self._played:
+                for _ in env.step_loops(actions[None], checked=checked):
+                    loops += 1
+                    if loops % LOOPS_PER_FRAME == 0:
+                        films.add(brush.frame())
+                    else:
+                        brush.look()
+            films.add(brush.frame(), seconds=HOLD)
 
 
 def units_of(env: SkirmishEnv) -> tuple[dict[int, Unit], dict[int, Unit]]:
@@ -91,16 +99,9 @@ def units_of(env: SkirmishEnv) -> tuple[dict[int, Unit], dict[int, Unit]]:
 
 def painter(env: SkirmishEnv) -> Any:
     """The drawer of a one-slot environment: its `frame()` is an (H, W, 3) uint8 picture."""
-    from envs.skirmish.render import Painter  # imported late: drawing is rarely wanted
+    from envs.skirmish.render import Painter  # imported late, like the films
 
     return Painter(env)
-
-
-def _step(env: SkirmishEnv, actions: np.ndarray, checked: bool) -> None:
-    if checked:
-        env.step(actions[None])
-    else:
-        env.step_scripted(actions[None])
 
 
 def _unit(env: SkirmishEnv, u: int) -> Unit:

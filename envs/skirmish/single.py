@@ -432,14 +432,14 @@ class StarCraft2Env:
         return frame
 
     def save_replay(self) -> str:
-        """Write the current episode so far as a GIF, one picture per step, and return its path.
+        """Write the current episode so far as a GIF and return its path.
 
         It lies in replay_dir (default: the working directory), named after replay_prefix (default: the map) and the
         number of episodes before it; a file of that name is replaced.
         """
         self._require_started()
         path = Path(self.options["replay_dir"]) / f"{self.options['replay_prefix'] or self.map_name}_{self._number}.gif"
-        self._tape.write_gif(path)
+        self._tape.write(path)
         return str(path)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ Point = tuple[float, float]
 HEADINGS = 48  # directions that units are drawn in
 REACH = 2.0  # how far the marks of a type may stick out, in radii
 FINE = 4  # sprites are drawn this much larger and scaled down
-FLYER = 0.8  # flyers let what is below them shine through
+HIGH = 0.82  # opacity of units that can be above others: what is below them shines through
 OUTLINE = 0.11  # width of outlines in radii
 
 WHITE: Colour = (255, 255, 255)
@@ -231,8 +231,8 @@ class Sprites:
             pen = Pen(FINE * kind.radius * self.scale, math.tau * turn / HEADINGS, palette)
             MARKS.get(kind.name, _plain)(pen)
             sprite = _shrunk(pen.image)
-            if kind.mover == "air":
-                sprite.putalpha(sprite.getchannel("A").point([round(FLYER * v) for v in range(256)]))
+            if kind.mover in ("air", "cliff"):
+                sprite.putalpha(sprite.getchannel("A").point([round(HIGH * v) for v in range(256)]))
             self._units[key] = sprite
         return self._units[key]
 

@@ -83,7 +83,8 @@ def make_run(study: Study, run: Run, directory: Path, win_rate: Curve) -> None:
     last = records[-1]
     write_json(
         directory / "config.json",
-        {
+        ({"env": group.env} if group.env else {})
+        | {
             "program": algorithm.program,
             "algorithm": algorithm.family,
             "preset": study.preset(run),

@@ -82,6 +82,17 @@ def test_score_array_puts_seeds_maps_and_marks_in_their_places(study: Study, roo
     assert scores[1, 0] == pytest.approx(np.array([0, 100, 200]) / 400 * 0.9)
 
 
+def test_runs_with_environment_options_are_held_against_the_study(tmp_path: Path) -> None:
+    document = study_document()
+    document["groups"]["smac"]["env"] = {"obs_noise": 0.1}
+    study, root = make_study(tmp_path, document), tmp_path / "results" / "toy"
+    make_runs(study, root, lambda run, mark: 0.5)
+    assert len(collect.collect(study, root)) == 6 * 5 + 12 * 3
+    set_config(root, env={"obs_noise": 0.2})
+    with pytest.raises(StudyError, match=r"env is {'obs_noise': 0\.2}, the study expects {'obs_noise': 0\.1}"):
+        collect.collect(study, root)
+
+
 def rewrite(path: Path, change: Callable[[list[Any]], list[Any]]) -> None:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     path.write_text("".join(json.dumps(line) + "\n" for line in change(lines)), encoding="utf-8")
@@ -110,6 +121,7 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
         "backend is 'smac', the study expects 'skirmish'; backends are never mixed",
     ),
     (lambda root: set_config(root, seed=0), "seed is 0, the study expects 1"),
+    (lambda root: set_config(root, env={"obs_noise": 0.1}), "env is {'obs_noise': 0.1}, the study expects {}"),
     (lambda root: set_config(root, preset="paper"), "preset is 'paper', the study expects 'laptop'"),
     (lambda root: set_config(root, config={"loss": {"awpo": True}}), "loss.awpo is True, the study expects False"),
     (lambda root: set_config(root, config={}), "loss.awpo is None, the study expects False"),

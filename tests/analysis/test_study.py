@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from analysis.study import STUDIES, StudyError, load_studies, load_study
+import envs
+from analysis.study import SCHEMA, STUDIES, StudyError, load_studies, load_study
+from envs.skirmish import Rules
 from tests.analysis.synthetic import make_study, study_document, write_study
 
 
@@ -31,6 +35,23 @@ def test_train_arguments_of_a_baseline_and_of_an_ablation(tmp_path: Path) -> Non
         " --env-steps 200 --eval-every 100 --eval-episodes 8 --device cpu"
     )
     assert by_path["skirmish/3m/no_awpo/seed=0"].endswith("--device cpu --set loss.awpo=false")
+
+
+def test_environment_options_of_a_group_reach_the_command(tmp_path: Path) -> None:
+    document = study_document()
+    document["groups"]["smac"]["env"] = {"obs_noise": 0.1, "obs_last_action": True, "difficulty": "7"}
+    study = make_study(tmp_path, document)
+    by_path = {run.path.as_posix(): " ".join(study.train_arguments(run)) for run in study.runs()}
+    wanted = '--device cpu --env obs_noise=0.1 --env obs_last_action=true --env difficulty="7" --set loss.awpo=false'
+    assert by_path["skirmish/3m/no_awpo/seed=0"].endswith(wanted)
+    assert "--env " not in by_path["matrix/matrix_1/qmix/seed=1"]
+
+
+def test_the_schema_knows_the_options_of_the_environments() -> None:
+    known = set(envs.option_names("terran_5_vs_5")) | set(envs.option_names("matrix_1"))
+    rules = {field.name for field in fields(Rules)}
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    assert set(schema["$defs"]["env"]["properties"]) == known - rules | {"jitter_scale"}
 
 
 def test_overrides_of_a_group_give_way_to_those_of_the_algorithm(tmp_path: Path) -> None:
@@ -109,6 +130,11 @@ FAULTS = [
     (change("groups", "smac", "algorithms", value=["mazro"]), "unknown algorithm 'mazro'; nearest: 'mazero'"),
     (change("groups", "smac", "thresholds", value=[1.5]), "groups.smac.thresholds.0: 1.5 is greater than the maximum"),
     (change("groups", "smac", "steps", value=1), "groups.smac: unknown key 'steps'"),
+    (
+        change("groups", "smac", "env", value={"obs_nose": 0.1}),
+        "groups.smac.env: unknown key 'obs_nose'; nearest: 'obs_noise'",
+    ),
+    (change("groups", "smac", "env", value={"obs_dropout": 2}), "groups.smac.env.obs_dropout: 2 is greater than"),
 ]
 
 

@@ -34,6 +34,7 @@ def test_monotonic_matrix_game_is_solved_and_can_be_evaluated(tmp_path, capsys):
         (["--set", "rollout.timeout=never"], "must be one of terminal, bootstrap, got 'never'"),
         (["--set", "rollout.num_envs=0"], "rollout.num_envs must be at least 1, got 0"),
         (["--map", "matrix_9"], "unknown environment 'matrix_9'"),
+        (["--env", "reward_scal=2"], "did you mean 'reward_scale'?"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, change, message):
@@ -42,6 +43,20 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, change, message
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not out.exists()
+
+
+def test_environment_options_are_recorded_and_can_be_changed_for_evaluation(tmp_path, capsys):
+    out = tmp_path / "run"
+    command = [*TRAIN, "--map", "3m", "--preset", "low_data", "--out", str(out), "--env-steps", "80"]
+    command += ["--eval-every", "80", "--eval-episodes", "2", "--env", "sight_scale=0.5", "jitter_scale=0"]
+    assert main(run, command) == 0
+    assert json.loads((out / "config.json").read_text())["env"] == {"sight_scale": 0.5, "jitter_scale": 0}
+    capsys.readouterr()
+    evaluate = ["evaluate", "--run", str(out), "--episodes", "2"]
+    assert main(run, [*evaluate, "--env", "sight_scale=1.0"]) == 0
+    assert json.loads(capsys.readouterr().out)["env"] == {"sight_scale": 1.0, "jitter_scale": 0}
+    assert main(run, [*evaluate, "--env", "obs_timestep_number=true"]) == 2
+    assert "obs_size must be 30 as in training, got 32" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("preset", ["published", "low_data", "matrix"])

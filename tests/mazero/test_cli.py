@@ -30,6 +30,13 @@ SMALL = ["--preset", "matrix", "--env-steps", "80", "--eval-every", "40", "--eva
         (["--threads", "0"], "threads must lie in 1.."),
         (["--seed", "-1"], "seed must be"),
         (["--device", "cuda:7"], "use --device cpu"),
+        (["--env", "obs_nose=0.1"], "unknown environment option 'obs_nose'"),
+        (["--env", "obs_nose=0.1"], "did you mean 'obs_noise'?"),
+        (["--env", "seed=3"], "unknown environment option 'seed'"),
+        (["--env", "obs_noise"], "is not of the form key=value"),
+        (["--env", "obs_noise="], "is not of the form key=value"),
+        (["--env", "obs_noise=[1"], "is not valid YAML"),
+        (["--env", "obs_dropout=2"], "obs_dropout must lie in [0, 1], got 2"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, flags, message):
@@ -50,6 +57,35 @@ def test_a_run_leaves_its_files_and_can_be_evaluated(tmp_path, capsys):
     assert main(run, ["evaluate", "--run", str(out), "--episodes", "3", "--seed", "4"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["num_episodes"] == 3 and answer["map"] == "matrix_1" and answer["search"] is True
+
+
+def test_environment_options_reach_training_and_evaluation_and_are_recorded(tmp_path, capsys):
+    options = ["--env", "action_failure=0.5", "reward_scale=0.1", "--env", "action_failure=1.0"]
+    assert train(tmp_path, *SMALL, *options, "--progress", "none") == 0
+    out = tmp_path / "run"
+    assert json.loads((out / "config.json").read_text())["env"] == {"action_failure": 1.0, "reward_scale": 0.1}
+    # Whatever is chosen, uniformly random actions are played: nobody wins, and 10 steps pay less than -1 in the mean.
+    evals = [record for record in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if "mark" in record]
+    assert all(record["win_rate"] == 0 and abs(record["return_mean"]) <= 12 for record in evals)
+    assert len({record["return_mean"] for record in evals}) == len(evals)
+    capsys.readouterr()
+    command = ["evaluate", "--run", str(out), "--episodes", "2"]
+    answers = []
+    for change in ([], ["--env", "action_failure=0.0"], ["--env", "action_failure=0.0", "reward_scale=1.0"]):
+        assert main(run, [*command, *change]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0]["env"] == {"action_failure": 1.0, "reward_scale": 0.1}
+    assert answers[1]["env"] == {"action_failure": 0.0, "reward_scale": 0.1}
+    assert answers[2]["return_mean"] == pytest.approx(10 * answers[1]["return_mean"])
+    assert main(run, [*command, "--env", "obs_nose=1"]) == 2
+    assert "did you mean 'obs_noise'" in capsys.readouterr().err
+
+
+def test_a_run_without_options_is_recorded_as_before_and_options_make_another_run(tmp_path, capsys):
+    assert train(tmp_path, *SMALL, "--stop-at", "40", "--progress", "none") == 0
+    assert "env" not in json.loads((tmp_path / "run" / "config.json").read_text())
+    assert train(tmp_path, *SMALL, "--env", "obs_noise=0.1") == 2
+    assert "env: 'absent' -> {'obs_noise': 0.1}" in capsys.readouterr().err
 
 
 def test_another_config_is_refused_and_nothing_is_overwritten(tmp_path, capsys):

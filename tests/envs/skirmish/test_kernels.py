@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import envs
-from envs.skirmish import kernels
+from envs.skirmish.compiled import STAMP, forget_stale_kernels
+from envs.skirmish.physics import draws
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,13 +53,13 @@ def run_python(code, arguments, **environment):
 def test_philox_matches_published_vectors():
     """Known answers of Random123 (kat_vectors, philox4x32-10); the fourth counter word is always 0 here."""
     zero = np.uint64(0)
-    assert [int(v) for v in kernels.philox(zero, zero, zero, zero, zero)] == [0x6627E8D5, 0xE169C58D]
+    assert [int(v) for v in draws.philox(zero, zero, zero, zero, zero)] == [0x6627E8D5, 0xE169C58D]
 
 
 def test_streams_differ_and_look_uniform():
     def numbers(b, episode, key):
-        clock = np.array([0, episode, 0])
-        return [kernels._uniform(clock, b, np.array(key, np.uint64), 0.0, 1.0) for _ in range(4000)]
+        clock = np.array([0, episode, 0, 0])
+        return [draws.uniform(clock, b, np.array(key, np.uint64), 0.0, 1.0) for _ in range(4000)]
 
     base = numbers(0, 0, (1, 0))
     assert min(base) >= 0
@@ -106,3 +107,22 @@ def test_slots_do_not_depend_on_their_neighbours():
         return env.units[:2].copy()
 
     np.testing.assert_array_equal(run(2), run(7))
+
+
+def test_kernels_of_other_sources_are_forgotten(tmp_path):
+    cache = tmp_path / "physics" / "__pycache__"
+    cache.mkdir(parents=True)
+    source, kernel = tmp_path / "physics" / "loop.py", cache / "loop.step-1.py311.nbi"
+    source.write_text("@njit\ndef a(): return 1")
+    kernel.write_bytes(b"old")
+    assert forget_stale_kernels(tmp_path)
+    assert not kernel.exists()
+    kernel.write_bytes(b"new")
+    assert not forget_stale_kernels(tmp_path)
+    assert kernel.exists()
+    (tmp_path / "film.py").write_text("no kernels here")
+    assert not forget_stale_kernels(tmp_path)
+    source.write_text("@njit\ndef a(): return 2")
+    assert forget_stale_kernels(tmp_path)
+    assert not kernel.exists()
+    assert (tmp_path / "__pycache__" / STAMP).exists()

