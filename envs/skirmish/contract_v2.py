@@ -329,29 +329,33 @@ def fill_obs(
     """
     for slot in prange(slots.shape[0]):
         if slots[slot]:
-            b = np.int64(slot)
-            clock = _visit_clock(layout, t[b], episodes[b])
-            _forget_the_dead(units, layout, memory, b)
-            for i in _visit_order(layout.n, clock, b, key):
-                row = out[b, i]
-                row[:] = 0.0
-                if units[b, HEALTH, i] > 0.0 and layout.starcraft:
-                    _write_agent_view(
-                        units, kinds, profile, layout, grids, available, in_range, traits, memory, last_action, b, i,
-                        clock, key, row,
-                    )  # fmt: skip
-                end = row.shape[0]
-                if layout.obs_timestep:
-                    end -= 1
-                    row[end] = t[b] / layout.episode_limit
-                if layout.mazero:
-                    row[end - layout.n + i] = 1.0
+            _observe_slot(
+                units, kinds, profile, layout, grids, available, in_range, traits, memory, last_action, t, episodes,
+                key, np.int64(slot), out,
+            )  # fmt: skip
 
 
 @njit(cache=True)
-def _visit_clock(layout, t, episode):
-    """Counters of the random numbers of one observation: DRAWS far enough apart for all of them, EPISODE."""
-    return np.array([t * (layout.n + layout.m * layout.n), episode])
+def _observe_slot(
+    units, kinds, profile, layout, grids, available, in_range, traits, memory, last_action, t, episodes, key, b, out
+):
+    # Counters of the random numbers: DRAWS, far enough apart for all that one observation can need, and EPISODE.
+    clock = np.array([t[b] * (layout.n + layout.m * layout.n), episodes[b]])
+    _forget_the_dead(units, layout, memory, b)
+    for i in _visit_order(layout.n, clock, b, key):
+        row = out[b, i]
+        row[:] = 0.0
+        if units[b, HEALTH, i] > 0.0 and layout.starcraft:
+            _write_agent_view(
+                units, kinds, profile, layout, grids, available, in_range, traits, memory, last_action, b, i, clock,
+                key, row,
+            )  # fmt: skip
+        end = row.shape[0]
+        if layout.obs_timestep:
+            end -= 1
+            row[end] = t[b] / layout.episode_limit
+        if layout.mazero:
+            row[end - layout.n + i] = 1.0
 
 
 @njit(cache=True)

@@ -222,7 +222,7 @@ class SkirmishEnv(VectorEnv):
 
     def _settle(self, running: np.ndarray, previous: np.ndarray) -> None:
         """Rewards and results of a step."""
-        seen = (self.units, self.kinds, self.profile, self.layout)
+        seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout)
         contract.settle(*seen, self._terms, running, previous, self._flagged, self._reward64, self.result)
 
     def _advance(self, actions: np.ndarray, pieces: list[int], *, checked: bool) -> Iterator[None]:
@@ -252,7 +252,7 @@ class SkirmishEnv(VectorEnv):
 
     def _describe(self, slots: np.ndarray) -> None:
         """Availability, observations and state of the slots marked True."""
-        seen = (self.units, self.kinds, self.profile, self.layout)
+        seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout)
         contract.fill_available(*seen, self.grids, slots, self.available_actions)
         contract.fill_obs(*seen, self.grids, self.available_actions, self.last_action, self.t, slots, self.obs)
         if self.layout.obs_instead_of_state:

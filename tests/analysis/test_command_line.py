@@ -11,8 +11,9 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.evidence import gather
+from analysis.report import _protocol
 from analysis.study import load_study
-from tests.analysis.synthetic import make_runs, make_study, write_json
+from tests.analysis.synthetic import make_runs, make_study, study_document, write_json
 from tests.analysis.test_figures import win_rate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,3 +126,11 @@ def test_analysis_imports_no_learner() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_report_names_the_options_of_the_environment(tmp_path: Path) -> None:
+    document = study_document()
+    document["groups"]["smac"]["env"] = {"action_failure": 0.1, "obs_noise": 0.05}
+    study = make_study(tmp_path, document)
+    assert "Environment options: action_failure = 0.1, obs_noise = 0.05." in _protocol(study.groups["smac"], study)
+    assert "Environment options" not in _protocol(study.groups["matrix"], study)
