@@ -115,3 +115,15 @@ def test_an_unwritable_output_directory_is_refused(tmp_path, capsys):
 def test_tensorboard_events_are_written_on_request(tmp_path):
     assert train(tmp_path, *SMALL, "--progress", "none", "--tensorboard") == 0
     assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+
+
+def test_a_stopped_run_with_perturbations_goes_on_as_if_it_had_not_been_stopped(tmp_path):
+    options = ["--env", "action_failure=0.3", "obs_noise=0.1", "--progress", "none"]
+    assert train(tmp_path / "whole", *SMALL, *options) == 0
+    assert train(tmp_path / "parts", *SMALL, *options, "--stop-at", "40") == 0
+    assert train(tmp_path / "parts", *SMALL, *options) == 0
+    records = []
+    for name in ("whole", "parts"):
+        lines = (tmp_path / name / "run" / "metrics.jsonl").read_text().splitlines()
+        records.append([{k: v for k, v in json.loads(line).items() if not k.endswith("seconds")} for line in lines])
+    assert records[0] == records[1] and len(records[0]) >= 3
