@@ -131,9 +131,9 @@ def _load(
     learner.network.load_state_dict(saved["learner"]["network"])
     env = make_play_env(num_envs, config.self_play.observation, 0)
     if arguments.no_search:
-        return NetworkPolicy(learner.network, config), env, options
+        return NetworkPolicy(learner.model, config), env, options
     rng = np.random.default_rng(arguments.seed)
-    return SearchPolicy(learner.network, config, rng=rng, num_simulations=arguments.num_simulations), env, options
+    return SearchPolicy(learner.model, config, rng=rng, num_simulations=arguments.num_simulations), env, options
 
 
 def _warmup(arguments: argparse.Namespace) -> int:

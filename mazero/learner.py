@@ -12,6 +12,7 @@ import torch
 
 from envs.interface import VectorEnv
 from mazero.config import MAZeroConfig
+from mazero.inference import make_model
 from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.reanalyze import make_batch
@@ -63,6 +64,9 @@ class MAZeroLearner:
         # The target network in use is one period old: `_next_target` waits for the period to end.
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._next_target = copy.deepcopy(self.target)
+        # As search sees them: these follow the weights of the networks.
+        self.model = make_model(self.network, config.inference)
+        self.target_model = make_model(self.target, config.inference)
         settings = config.optimiser
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True
@@ -78,7 +82,7 @@ class MAZeroLearner:
         learning = self.replay.size >= self.config.replay.start
         began = time.perf_counter()
         ended = self.self_play.step(
-            self.network, explore=not learning, search_rng=self.streams.search, actor_rng=self.streams.actor
+            self.model, explore=not learning, search_rng=self.streams.search, actor_rng=self.streams.actor
         )
         self._seconds["self_play"] += time.perf_counter() - began
         self.env_steps += self.self_play.env.num_envs
@@ -102,11 +106,12 @@ class MAZeroLearner:
             self.replay,
             positions,
             importance,
-            target=self.target,
+            target=self.target_model,
             config=config,
             updates=self.updates,
             planned_updates=self.planned_updates,
             rng=self.streams.reanalyze,
+            device=self.device,
         )
         middle = time.perf_counter()
         if config.optimiser.final_learning_rate is not None:
@@ -122,11 +127,13 @@ class MAZeroLearner:
         )
         self.optimiser.step()
         self.network.eval()
+        self.model.weights_changed()
         self.replay.set_priorities(positions, (predicted - batch.value[:, 0]).cpu().numpy())
         self.updates += 1
         if self.updates % config.targets.target_interval == 0:
             self.target.load_state_dict(self._next_target.state_dict())
             self._next_target.load_state_dict(self.network.state_dict())
+            self.target_model.weights_changed()
         self._means.add({name: value.item() for name, value in means.items()})
         self._means.add({"gradient_norm": norm.item(), "value_target": batch.value[:, 0].mean().item()})
         self._seconds["targets"] += middle - began
@@ -137,10 +144,10 @@ class MAZeroLearner:
         rng = np.random.default_rng(draw_seed(self.streams.eval))
         seed = draw_seed(rng)
         settings = self.config.evaluation
-        policy = SearchPolicy(self.network, self.config, rng=rng, num_simulations=settings.num_simulations)
+        policy = SearchPolicy(self.model, self.config, rng=rng, num_simulations=settings.num_simulations)
         result = evaluate(policy, self._eval_env, seed=seed)
         if settings.policy_only:
-            bare = evaluate(NetworkPolicy(self.network, self.config), self._eval_env, seed=seed)
+            bare = evaluate(NetworkPolicy(self.model, self.config), self._eval_env, seed=seed)
             result |= {"policy_win_rate": bare["win_rate"], "policy_return_mean": bare["return_mean"]}
         return result
 
@@ -171,6 +178,8 @@ class MAZeroLearner:
         """Put back what `state_dict` returned."""
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
+        self.model.weights_changed()
+        self.target_model.weights_changed()
         self._next_target.load_state_dict(state["next_target"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.self_play.load_state_dict(state["self_play"])

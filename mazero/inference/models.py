@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -46,12 +47,15 @@ class InferenceConfig:
 
 
 class Model(Protocol):
-    """A network as search sees it; follows the network's weights wherever they change."""
+    """A network as search sees it. Whoever changes the network's weights says so by `weights_changed`."""
 
     @property
     def recurrent(self) -> RecurrentFn | InPlaceModel:
         """What `mazero.search.search` wants."""
         ...
+
+    def weights_changed(self) -> None:
+        """The next `roots` must see new weights."""
 
     def roots(self, obs: np.ndarray, available_actions: np.ndarray | None = None) -> Root:
         """obs (B, n, S * O) float32, available_actions (B, n, A) bool -> roots; tensors lie on the network's device."""
@@ -66,15 +70,17 @@ def make_model(network: MAZeroNetwork, config: InferenceConfig) -> Model:
     device = next(network.parameters()).device
     if config.backend == "fused" and device.type != "cpu":
         raise ValueError(f"inference.backend fused runs on the CPU, got device {device}: choose auto, eager or compile")
-    if config.backend == "fused" or (config.backend, config.precision, device.type) == ("auto", "float32", "cpu"):
+    suits = device.type == "cpu" and config.precision == "float32" and not getattr(numba.config, "DISABLE_JIT", False)
+    if config.backend == "fused" or (config.backend == "auto" and suits):
         return FusedModel(network)
     return TorchModel(network, compiled=config.backend == "compile", precision=config.precision)
 
 
 class FusedModel:
-    """The kernels of this package on packed weights; packs anew when the network's weights have changed.
+    """The kernels of this package on packed weights; the next `roots` packs anew when the weights have changed.
 
-    Different threads may use it at the same time, as long as none of them changes the network.
+    Most changes it notices by itself (torch counts changes in place), but not those of torch's fused optimisers: after
+    these, call `weights_changed`. Several threads may use it at once, as long as none changes the network.
     """
 
     def __init__(self, network: MAZeroNetwork) -> None:
@@ -89,8 +95,12 @@ class FusedModel:
         """Itself."""
         return self
 
+    def weights_changed(self) -> None:
+        """See `Model`."""
+        self._version = -1
+
     def _refresh(self) -> None:
-        version = sum(tensor._version for tensor in self._watched)  # torch counts changes in place; they only grow
+        version = sum(tensor._version for tensor in self._watched)  # they only grow
         if version != self._version:
             self._packed, self._version = Packed(self._network), version
 
@@ -140,6 +150,9 @@ class TorchModel:
     def recurrent(self) -> RecurrentFn:
         """One step of the network."""
         return self._recurrent
+
+    def weights_changed(self) -> None:
+        """See `Model`: nothing to do, the network itself is run."""
 
     def _cast(self) -> AbstractContextManager:
         if self._precision == "float32":

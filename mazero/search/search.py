@@ -40,14 +40,14 @@ class Workspace:
         b, n, a = root.policy_logits.shape
         size, dtype, device = root.hidden.shape[2], root.hidden.dtype, root.hidden.device
         nodes = config.num_simulations + 1
-        key = (n, a, size, nodes, config.num_sampled_actions, dtype, device)
+        key = (n, a, size, nodes, config.num_sampled_actions, dtype, root.value.dtype, device)
         if key != self._key or b > self._capacity:
             self._key, self._capacity = key, b
             pinned = device.type == "cuda"
             self._trees = trees.allocate(b, n, a, config)
             self._hidden = torch.empty(nodes * b * n * size, dtype=dtype, device=device)
             self._gathered = torch.empty((b, n, size), dtype=dtype, device=device)
-            self._outputs = torch.empty((b, 2 + n * a), dtype=dtype, pin_memory=pinned)
+            self._outputs = torch.empty((b, 2 + n * a), dtype=root.value.dtype, pin_memory=pinned)
             self._selected = torch.empty(b * (1 + n), dtype=torch.int64, pin_memory=pinned)
         self.tree = trees.Tree(*(field[:b] for field in self._trees))
         self.hidden = self._hidden[: nodes * b * n * size].view(nodes * b, n, size)  # row node * B + b
@@ -96,8 +96,11 @@ def search(
         raise ValueError(f"seeds must be uint64 of shape ({b},), got {seeds.dtype} {seeds.shape}: one for each root")
     space = Workspace() if workspace is None else workspace
     in_place = hasattr(model, "step_in_place")
-    if in_place and (root.hidden.device.type != "cpu" or root.hidden.dtype != torch.float32):
-        raise ValueError(f"an in-place model needs float32 on the CPU, got {root.hidden.dtype} on {root.hidden.device}")
+    if in_place and {(x.dtype, x.device.type) for x in (root.hidden, root.value)} != {(torch.float32, "cpu")}:
+        raise ValueError(
+            f"an in-place model needs roots in float32 on the CPU, got hidden states in {root.hidden.dtype} on "
+            f"{root.hidden.device} and values in {root.value.dtype}"
+        )
     chunks = [slice(start, start + CHUNK) for start in range(0, b, CHUNK)] if in_place else [slice(0, b)]
     jobs = [_Job(_part(root, chunk), seeds[chunk], config, noise, chunk.start) for chunk in chunks]
     workers = min(threads, len(jobs)) if in_place else 1
