@@ -159,9 +159,9 @@ def _areas(p):
 @njit(cache=True, nogil=True)
 def _linear(weights, layer, x, x_stride, rows, out, out_stride, mode):
     """`product` with the weights of a DENSE record; addresses in bytes."""
-    product(
-        x, x_stride, rows, weights + 4 * layer.weight, layer.k, layer.n, weights + 4 * layer.bias, out, out_stride, mode
-    )
+    weight, bias = weights + 4 * layer.weight, weights + 4 * layer.bias
+    general = np.int64(mode)  # a literal would be compiled for itself
+    product(x, x_stride, rows, weight, layer.k, layer.n, bias, out, out_stride, general)
 
 
 @njit(cache=True, nogil=True)

@@ -126,7 +126,7 @@ def _make_tile(rows: int):
     return tile
 
 
-_tile_1, _tile_2, _tile_3, _tile_4, _tile_5, _tile_6 = (_make_tile(rows) for rows in range(1, ROWS + 1))
+_tile_1, _tile_2, _tile_4, _tile_6 = (_make_tile(rows) for rows in (1, 2, 4, ROWS))
 
 
 @njit(cache=True, nogil=True)
@@ -145,19 +145,14 @@ def product(x, x_stride, rows, weight, k, n, bias, out, out_stride, mode):
         while row + ROWS <= rows:
             _tile_6(x + 4 * row * x_stride, x_stride, w, k, b, y + 4 * row * out_stride, out_stride, mode)
             row += ROWS
-        from_x = x + 4 * row * x_stride
-        to = y + 4 * row * out_stride
-        left = rows - row
-        if left == 1:
-            _tile_1(from_x, x_stride, w, k, b, to, out_stride, mode)
-        elif left == 2:
-            _tile_2(from_x, x_stride, w, k, b, to, out_stride, mode)
-        elif left == 3:
-            _tile_3(from_x, x_stride, w, k, b, to, out_stride, mode)
-        elif left == 4:
-            _tile_4(from_x, x_stride, w, k, b, to, out_stride, mode)
-        elif left == 5:
-            _tile_5(from_x, x_stride, w, k, b, to, out_stride, mode)
+        if rows - row >= 4:
+            _tile_4(x + 4 * row * x_stride, x_stride, w, k, b, y + 4 * row * out_stride, out_stride, mode)
+            row += 4
+        if rows - row >= 2:
+            _tile_2(x + 4 * row * x_stride, x_stride, w, k, b, y + 4 * row * out_stride, out_stride, mode)
+            row += 2
+        if rows > row:
+            _tile_1(x + 4 * row * x_stride, x_stride, w, k, b, y + 4 * row * out_stride, out_stride, mode)
 
 
 def _make_similarity(lanes: int):
