@@ -257,7 +257,7 @@ def _result(tree: trees.Tree, config: SearchConfig) -> SearchResult:
         value=nodes["value"][:, root].copy(),
         predicted_value=predicted,
         num_children=num_children,
-        joint_actions=padded(tree.joint_action[:, root], np.int16),
+        joint_actions=padded(tree.joint_actions(root), np.int16),
         visit_counts=padded(of_child(nodes["visits"]), np.int32),
         q=padded(q),
         prior=padded(tree.prior[:, root]),

@@ -21,10 +21,11 @@ def os_lambda(filed_by_depth, rho, lam, *, order_seed=0):
     first = [(d, filed_by_depth[d][0]) for d in sorted(filed_by_depth)]
     rest = [(d, x) for d, xs in filed_by_depth.items() for x in xs[1:]]
     np.random.default_rng(order_seed).shuffle(rest)
-    trees._new_node(tree.nodes[0], 0, -1, 0, 1, 0.0, 0.0)
-    for d, x in [*first, *rest]:
-        arrays = tree.nodes[0], tree.filed[0], tree.filed_count[0], tree.kept_sum[0]
-        trees._file(*arrays, const.kept, const.weight, 0, int(d), float(x))
+    node = trees.ROOT
+    trees._new_node(0, node, tree.nodes, 1, 0.0, float(first[0][1]))
+    trees._open(0, node, tree.nodes, tree.prior, tree.edge, tree.filed, tree.level)
+    for d, x in [*first[1:], *rest]:
+        trees._file(0, node, tree.nodes, tree.filed, tree.level, const.kept, const.weight, int(d), float(x))
     assert tree.nodes["visits"][0, 0] == len(values)
     return tree.nodes["value"][0, 0]
 
@@ -77,7 +78,7 @@ def test_dirichlet_moments(alpha):
     rng = np.array([np.uint64(7)])
     draws = np.empty((20_000, 5))
     for row in draws:
-        trees._dirichlet(rng, alpha, legal, row)
+        trees._dirichlet(rng, 0, alpha, legal, row)
     assert (draws[:, 2] == 0).all()
     np.testing.assert_allclose(draws.sum(axis=1), 1.0)
     variance = 3 / 16 / (4 * alpha + 1)
@@ -87,13 +88,13 @@ def test_dirichlet_moments(alpha):
 
 def test_minute_alpha_gives_no_division_by_zero():
     row = np.empty(3)
-    trees._dirichlet(np.array([np.uint64(7)]), 1e-6, np.array([True, False, True]), row)
+    trees._dirichlet(np.array([np.uint64(7)]), 0, 1e-6, np.array([True, False, True]), row)
     assert np.isfinite(row).all() and row.sum() == pytest.approx(1.0) and row[1] == 0.0
 
 
 def test_uniform_numbers_are_uniform():
     rng = np.array([np.uint64(3)])
-    draws = np.array([trees._uniform(rng) for _ in range(50_000)])
+    draws = np.array([trees._uniform(rng, 0) for _ in range(50_000)])
     assert draws.min() >= 0.0 and draws.max() < 1.0
     counts = np.bincount((draws * 50).astype(int), minlength=50)
     assert ((counts - 1000) ** 2 / 1000).sum() < 95  # chi-squared, 49 degrees of freedom: chance 1e-4
@@ -109,7 +110,7 @@ def test_a_finished_tree_obeys_the_definition(n_agents):
     for b, node in itertools.product(range(3), range(61)):
         nodes = tree.nodes[b]
         count = nodes["num_children"][node]
-        actions = [tuple(x) for x in tree.joint_action[b, node, :count].tolist()]
+        actions = [tuple(x) for x in tree.joint_actions(node)[b, :count].tolist()]
         assert actions == sorted(set(actions))
         assert 1 <= count <= min(6, 4**n_agents)
         below = tree.child[b, node, :count]
