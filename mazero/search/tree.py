@@ -67,10 +67,11 @@ LEVEL = np.dtype(
 
 
 class Tree(NamedTuple):
-    """B trees. C = min(K, A ** n) children per node; node i files values in cells `_row(N + 1, i)`, ... of a triangle of size
-    P = (N + 1)(N + 2) / 2, because only later nodes can lie below it. Contents are defined up to the node counts only;
-    a node without visited children has neither edges nor filed values yet: most nodes stay that way, and what they do
-    not have needs no room in the processor's cache.
+    """B trees. C = min(K, A ** n) children per node; node i files values in cells `_row(N + 1, i)`, ... of a triangle
+    of size P = (N + 1)(N + 2) / 2, because only later nodes can lie below it. Contents are defined up to the node
+    counts only; a node without visited children has neither edges nor filed values yet: most nodes stay that way, and
+    what they do not have needs no room in the processor's cache. Scratch is shared by all roots, also by parts of one
+    `Tree` made with `[:b]`: threads need a tree each.
 
     A joint action is a key of W = ceil(n / G) words of G = floor(63 / bits) agents, the first agent in the highest
     bits, so that the order of keys is the lexicographic order of joint actions; `joint_actions` reads them.
@@ -130,7 +131,7 @@ class Constants(NamedTuple):
 
 
 def allocate(num_roots: int, n_agents: int, n_actions: int, config: SearchConfig) -> Tree:
-    """Memory for trees of the given size; `begin` makes it valid. A prefix of each field (`[:b]`) serves fewer roots."""
+    """Memory for trees of the given size; `begin` makes it valid. The first b of each field (`[:b]`) serve b roots."""
     b, n, a, nodes = num_roots, n_agents, n_actions, config.num_simulations + 1
     k = config.num_sampled_actions
     c = min(k, n_actions**n_agents)  # python integers: no overflow with many agents
@@ -261,15 +262,15 @@ def extend(tree: Tree, const: Constants, simulation: int, outputs: np.ndarray, s
     """
     return _extend(
         tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.filed, tree.level, tree.rng,
-        tree.weight, tree.limit, tree.score, tree.draw, const.kept, const.weight, const.num_sampled_actions, const.discount,
-        tree.policy.shape[2], _bits(tree.policy.shape[2]), simulation, outputs, status,
+        tree.weight, tree.limit, tree.score, tree.draw, const.kept, const.weight, const.num_sampled_actions,
+        const.discount, tree.policy.shape[2], _bits(tree.policy.shape[2]), simulation, outputs, status,
     )  # fmt: skip
 
 
 @kernel
 def _begin(
-    nodes, advantage, key, prior, child, edge, filed, level, beta_hat, log_beta, rng, policy, noisy, weight, limit, score, draw,
-    num_draws, alpha, fraction, sample_from_noisy_policy, bits, seeds, outputs, legal, noise, status,
+    nodes, advantage, key, prior, child, edge, filed, level, beta_hat, log_beta, rng, policy, noisy, weight, limit,
+    score, draw, num_draws, alpha, fraction, sample_from_noisy_policy, bits, seeds, outputs, legal, noise, status,
 ):  # fmt: skip
     bad = 0
     n, num_actions = policy.shape[1], policy.shape[2]
@@ -332,8 +333,8 @@ def _descend(
 
 @kernel
 def _extend(
-    nodes, advantage, key, prior, child, edge, filed, level, rng, weight, limit, score, draw, kept, depth_weight, num_draws,
-    discount, num_actions, bits, simulation, outputs, status,
+    nodes, advantage, key, prior, child, edge, filed, level, rng, weight, limit, score, draw, kept, depth_weight,
+    num_draws, discount, num_actions, bits, simulation, outputs, status,
 ):  # fmt: skip
     bad = 0
     for b in range(outputs.shape[0]):
@@ -434,7 +435,7 @@ def _first_bad(outputs, b):
 
 @helper
 def _softmax(outputs, b, policy):
-    """Fills policy (n, A) with the softmax of each agent's logits, columns 2, ... of row b of outputs (B, 2 + n * A)."""
+    """Fills policy (n, A) with the softmax of each agent's logits, which start in column 2 of row b of outputs."""
     n, num_actions = policy.shape
     for i in range(n):
         start = 2 + i * num_actions
@@ -498,22 +499,21 @@ def _exp(x):
 def _draw_children(b, node, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits):
     """Draws joint actions, merges duplicates and stores the different ones in lexicographic order, prior = count / K.
 
-    Number k * n + i of the stream decides agent i in draw k; as a stream of splitmix64 can be entered anywhere, all
-    draws of an agent are made together.
+    Number k * n + i of the stream decides agent i in draw k: splitmix64 can be entered anywhere, so that one number
+    need not wait for the one before.
 
     Args:
       b, node: the node whose keys, priors and children are filled.
-      weight: (1, n * A) float64, weights of the actions; cumulated on return.
-      score: (1, K) float64, scratch.
-      draw: (1, W + 2, K) int64, scratch: words of the keys, rank, slot.
-      num_draws: K.
+      key, prior, child, rng: of the trees.
+      weight: (1, n * A or more) float64, weights of the actions; cumulated on return.
+      limit, score, draw: scratch, as in `Tree`.
+      num_draws, num_actions, bits: K, A, bits of an action in a key.
     Returns: number of different joint actions.
     """
     words = key.shape[3]
     group = _WORD // bits
-    slot = words  # row of `draw`
-    width = limit.shape[2]
-    n = limit.shape[1]
+    slot = words  # row of `draw`: who has this rank
+    n, width = limit.shape[1], limit.shape[2]
     for i in range(n):
         total = 0.0
         for a in range(num_actions):
@@ -639,7 +639,7 @@ def _add_noise(policy, noisy, legal, rng, b, noise, alpha, fraction):
 
 @helper
 def _root_priors(b, key, prior, beta_hat, log_beta, noisy, beta, bits, count):
-    """prior (C,) of the root: beta_hat on entry, beta_hat * pi~ / beta on return, as a product over agents of ratios."""
+    """prior (C,) of the root: beta_hat on entry, beta_hat * pi~ / beta on return, a product over agents of ratios."""
     group = _WORD // bits
     for c in range(count):
         beta_hat[b, c] = prior[b, ROOT, c]
