@@ -13,7 +13,7 @@ import torch
 from mazero.search import tree as trees
 from mazero.search.base import InPlaceModel, RecurrentFn, Root, SearchConfig, SearchResult
 
-CHUNK = 64  # roots searched together on the CPU: their trees and hidden states fit the last-level cache
+CHUNK = 16  # roots searched together on the CPU: what they need stays in the second- and third-level caches
 
 
 class Workspace:
