@@ -1,13 +1,14 @@
-"""Fused steps of the training forward on a CPU: attention over few agents, dropout + residual + LayerNorm, ReLU + LayerNorm.
+"""What torch is slow at when attention layers learn on a CPU: attention over few agents, and dropout.
 
-The same functions as the plain torch ones in `networks.py` (which other devices use), with their gradients. At these sizes
-torch spends more time in tiny matrix products, dropout masks and passes over memory than the Linears leave.
+The same functions as the plain torch ones in `networks.py` (which other devices use), with their gradients. For a
+handful of agents a batched matrix product costs far more than its arithmetic, and drawing the dropout masks costs as
+much as a third of all Linears.
 
-The public functions check and allocate; the `@njit` kernels get contiguous float32 arrays and fill their outputs. They let
-the compiler reorder sums (`REORDER`), so that a row of 128 floats is summed eight at a time, as torch itself does.
+The public functions check and allocate; the `@njit` kernels get contiguous float32 arrays and fill their outputs. They
+let the compiler reorder sums (`REORDER`), as torch does, and run without the interpreter lock.
 
-Dropout: 16 random bits an element; it is dropped if they lie below round(p * 65536), and what stays is divided by exactly
-the share that stays, so that expectations are unchanged.
+Dropout: 16 random bits an element; it is dropped if they lie below round(p * 65536), and what stays is divided by
+exactly the share that stays, so that expectations are unchanged.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 REORDER = {"reassoc", "contract", "nsz"}
 LEVELS = 65536
-ZERO, ONE = np.float32(0.0), np.float32(1.0)
+ZERO = np.float32(0.0)
 MOST_AGENTS = 16  # beyond, batched matrix products are as fast
 
 
@@ -46,9 +47,9 @@ class Dropout:
     """
 
     def __init__(self, share: float) -> None:
-        dropped = round(share * LEVELS)
-        self.threshold = np.uint16(dropped)
-        self.scale = np.float32(LEVELS / (LEVELS - dropped))
+        levels = min(round(share * LEVELS), LEVELS - 1)
+        self.threshold = np.uint16(levels)
+        self.scale = np.float32(LEVELS / (LEVELS - levels))
         self._generator: np.random.Generator | None = None
 
     def bits(self, count: int) -> np.ndarray:
@@ -74,8 +75,8 @@ def attend(qkv: Tensor, heads: int, dropout: Dropout) -> Tensor:
     """softmax(q k' / sqrt(d)) v for every head, d = H / heads, with dropout on the attention weights.
 
     Args:
-      qkv: (B, n, 3 * H): queries, keys, values; channel c of head h at c * heads + h of each (see `heads_last`), so that
-        one vector register holds a channel of all heads.
+      qkv: (B, n, 3 * H): queries, keys, values; channel c of head h at c * heads + h of each (see `heads_last`), so
+        that one vector register holds a channel of all heads.
     Returns: (B, n, H), channels in that order.
     Raises: ValueError if d is not a power of two.
     """
@@ -85,43 +86,13 @@ def attend(qkv: Tensor, heads: int, dropout: Dropout) -> Tensor:
     return _Attend.apply(qkv, heads, dropout)
 
 
-def add_norm(x: Tensor, y: Tensor, dropout: Dropout, norm: nn.LayerNorm) -> Tensor:
-    """LayerNorm(x + dropout(y)) over the last axis; x and y of one shape."""
-    return _AddNorm.apply(x, y, dropout, norm.weight, norm.bias, norm.eps)
-
-
-def relu_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    """LayerNorm(relu(x)) over the last axis."""
-    return _ReluNorm.apply(x, norm.weight, norm.bias, norm.eps)
-
-
-def relu_dropout(x: Tensor, dropout: Dropout) -> Tensor:
-    """dropout(relu(x))."""
-    return _ReluDropout.apply(x, dropout) if dropout.threshold else torch.relu(x)
-
-
-def halve_gradient(x: Tensor) -> Tensor:
-    """x forwards, half the gradient backwards (MuZero, appendix G)."""
-    return _HalveGradient.apply(x)
+def dropped(x: Tensor, dropout: Dropout) -> Tensor:
+    """x with dropout."""
+    return _Drop.apply(x, dropout) if dropout.threshold else x
 
 
 def _array(x: Tensor) -> np.ndarray:
     return x.detach().contiguous().numpy()
-
-
-def _rows(x: Tensor) -> np.ndarray:
-    """(R, H)."""
-    return _array(x).reshape(-1, x.shape[-1])
-
-
-class _HalveGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        return 0.5 * gradient
 
 
 class _Attend(torch.autograd.Function):
@@ -144,74 +115,30 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         source, weight, share = ctx.kept
         out = np.zeros_like(source)
         _attend_backward(source, weight, share, _array(gradient), out)
         return torch.from_numpy(out), None, None
 
 
-class _AddNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, y: Tensor, dropout: Dropout, weight: Tensor, bias: Tensor, epsilon: float
-    ) -> Tensor:
-        a, w = _rows(x), _array(weight)
-        bits = dropout.bits(a.size).reshape(-1, a.shape[1])
-        out, normal, inverse = np.empty_like(a), np.empty_like(a), np.empty(len(a), np.float32)
-        _add_norm(a, _rows(y), bits, dropout.threshold, dropout.scale, w, _array(bias), epsilon, normal, inverse, out)
-        ctx.kept = (bits, dropout.threshold, dropout.scale, w, normal, inverse)
-        return torch.from_numpy(out.reshape(x.shape))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        bits, threshold, scale, w, normal, inverse = ctx.kept
-        dx, dy = np.empty_like(normal), np.empty_like(normal)
-        dw, db = np.zeros_like(w), np.zeros_like(w)
-        _add_norm_backward(_rows(gradient), bits, threshold, scale, w, normal, inverse, dx, dy, dw, db)
-        shape = gradient.shape
-        return (
-            torch.from_numpy(dx.reshape(shape)), torch.from_numpy(dy.reshape(shape)), None,
-            torch.from_numpy(dw), torch.from_numpy(db), None,
-        )  # fmt: skip
-
-
-class _ReluNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-        a, w = _rows(x), _array(weight)
-        out, normal, inverse = np.empty_like(a), np.empty_like(a), np.empty(len(a), np.float32)
-        _relu_norm(a, w, _array(bias), epsilon, normal, inverse, out)
-        ctx.kept = (a, w, normal, inverse)
-        return torch.from_numpy(out.reshape(x.shape))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        a, w, normal, inverse = ctx.kept
-        dx, dw, db = np.empty_like(a), np.zeros_like(w), np.zeros_like(w)
-        _relu_norm_backward(_rows(gradient), a, w, normal, inverse, dx, dw, db)
-        return torch.from_numpy(dx.reshape(gradient.shape)), torch.from_numpy(dw), torch.from_numpy(db), None
-
-
-class _ReluDropout(torch.autograd.Function):
+class _Drop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dropout: Dropout) -> Tensor:
-        a = _array(x)
-        out = np.empty_like(a)
-        bits = dropout.bits(a.size)
-        _relu_dropout(a.reshape(-1), bits, dropout.threshold, dropout.scale, out.reshape(-1))
-        ctx.kept = (out, dropout.scale)
-        return torch.from_numpy(out)
+        ctx.kept = (dropout.bits(x.numel()), dropout.threshold, dropout.scale)
+        return _drop_like(x, *ctx.kept)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        out, scale = ctx.kept
-        dx = np.empty_like(out)
-        _relu_dropout_backward(out.reshape(-1), _array(gradient).reshape(-1), scale, dx.reshape(-1))
-        return torch.from_numpy(dx), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _drop_like(gradient, *ctx.kept), None
+
+
+def _drop_like(x: Tensor, bits: np.ndarray, threshold: np.uint16, scale: np.float32) -> Tensor:
+    source = _array(x)
+    out = np.empty_like(source)
+    _drop(source.reshape(-1), bits, threshold, scale, out.reshape(-1))
+    return torch.from_numpy(out)
 
 
 @njit(cache=True, nogil=True, fastmath=REORDER)
@@ -320,108 +247,3 @@ def _attend_backward(qkv, weight, share, gradient, out):
                     dq[c] += tile[c] * k[c]
                 for c in range(h):
                     dk[c] += tile[c] * q[c]
-
-
-@njit(cache=True, nogil=True, fastmath=REORDER)
-def _normalise(row, weight, bias, epsilon, out):
-    """row -> (row - mean) / deviation in place, out = weight * row + bias. Returns 1 / deviation."""
-    size = np.float32(row.size)
-    total = ZERO
-    for c in range(row.size):
-        total += row[c]
-    mean, square = total / size, ZERO
-    for c in range(row.size):
-        row[c] -= mean
-        square += row[c] * row[c]
-    inverse = np.float32(1.0 / math.sqrt(square / size + epsilon))
-    for c in range(row.size):
-        row[c] *= inverse
-        out[c] = weight[c] * row[c] + bias[c]
-    return inverse
-
-
-@njit(cache=True, nogil=True, fastmath=REORDER)
-def _normalise_backward(g, weight, normal, inverse, dx, dw, db):
-    """Gradient dx of one row before `_normalise`; adds to dw and db (H,)."""
-    size = np.float32(g.size)
-    mean, slope = ZERO, ZERO
-    for c in range(g.size):
-        inner = g[c] * weight[c]
-        mean += inner
-        slope += inner * normal[c]
-        dw[c] += g[c] * normal[c]
-        db[c] += g[c]
-    mean /= size
-    slope /= size
-    for c in range(g.size):
-        dx[c] = inverse * (g[c] * weight[c] - mean - normal[c] * slope)
-
-
-@njit(cache=True, nogil=True, fastmath=REORDER)
-def _add_norm(x, y, bits, threshold, scale, weight, bias, epsilon, normal, inverse, out):
-    """All (R, H) but weight, bias (H,) and inverse (R,); bits (R, H) or empty."""
-    rows, width = x.shape
-    for r in range(rows):
-        row = normal[r]
-        for c in range(width):
-            row[c] = y[r, c]
-        if threshold:
-            chance = bits[r]
-            for c in range(width):
-                kept = row[c] * scale
-                row[c] = kept if chance[c] >= threshold else ZERO
-        for c in range(width):
-            row[c] += x[r, c]
-        inverse[r] = _normalise(row, weight, bias, epsilon, out[r])
-
-
-@njit(cache=True, nogil=True, fastmath=REORDER)
-def _add_norm_backward(gradient, bits, threshold, scale, weight, normal, inverse, dx, dy, dw, db):
-    """dw, db (H,): zero on entry."""
-    rows, width = gradient.shape
-    for r in range(rows):
-        _normalise_backward(gradient[r], weight, normal[r], inverse[r], dx[r], dw, db)
-        source, target = dx[r], dy[r]
-        for c in range(width):
-            target[c] = source[c]
-        if threshold:
-            chance = bits[r]
-            for c in range(width):
-                kept = target[c] * scale
-                target[c] = kept if chance[c] >= threshold else ZERO
-
-
-@njit(cache=True, nogil=True, fastmath=REORDER)
-def _relu_norm(x, weight, bias, epsilon, normal, inverse, out):
-    rows, width = x.shape
-    for r in range(rows):
-        row = normal[r]
-        for c in range(width):
-            row[c] = max(x[r, c], ZERO)
-        inverse[r] = _normalise(row, weight, bias, epsilon, out[r])
-
-
-@njit(cache=True, nogil=True, fastmath=REORDER)
-def _relu_norm_backward(gradient, x, weight, normal, inverse, dx, dw, db):
-    """dw, db (H,): zero on entry."""
-    rows, width = gradient.shape
-    for r in range(rows):
-        _normalise_backward(gradient[r], weight, normal[r], inverse[r], dx[r], dw, db)
-        source, target = x[r], dx[r]
-        for c in range(width):
-            slope = target[c]
-            target[c] = slope if source[c] > ZERO else ZERO
-
-
-@njit(cache=True, nogil=True, fastmath=REORDER)
-def _relu_dropout(x, bits, threshold, scale, out):
-    for c in range(x.size):
-        kept = max(x[c], ZERO) * scale
-        out[c] = kept if bits[c] >= threshold else ZERO
-
-
-@njit(cache=True, nogil=True, fastmath=REORDER)
-def _relu_dropout_backward(out, gradient, scale, dx):
-    for c in range(out.size):
-        slope = gradient[c] * scale
-        dx[c] = slope if out[c] > ZERO else ZERO

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -105,11 +105,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., fan_in) -> (..., sizes[-1])."""
-        if not (self.training and fused.usable(x)):
-            return self.layers(x)
-        for i in range(0, len(self.layers), 3):
-            x = fused.relu_norm(self.layers[i](x), cast(nn.LayerNorm, self.layers[i + 2]))
-        return x
+        return self.layers(x)
 
 
 def _zero_linear(fan_in: int, fan_out: int) -> nn.Linear:
@@ -149,9 +145,9 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n, H) -> (B, n, H)."""
-        batch, n, width = x.shape
         if self.training and fused.usable(x):
-            return self._fused(x)
+            return self._learn(x)
+        batch, n, width = x.shape
         drop = self.dropout if self.training else 0.0
         q, k, v = self.qkv(x).view(batch, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)  # (B, heads, n, H / heads)
@@ -160,21 +156,21 @@ class AttentionLayer(nn.Module):
         feed = self.feed_out(F.dropout(F.relu(self.feed_in(x)), drop, self.training))
         return self.norm_feed(x + F.dropout(feed, drop, self.training))
 
-    def _fused(self, x: Tensor) -> Tensor:
-        """The same for learning on a CPU."""
+    def _learn(self, x: Tensor) -> Tensor:
+        """The same during learning on a CPU."""
         batch, n, width = x.shape
-        drop = fused.Dropout(self.dropout)
+        dropout = fused.Dropout(self.dropout)
         if fused.attends(n, width, self.heads):
             weight, bias = (fused.heads_last(p, self.heads, 3) for p in (self.qkv.weight, self.qkv.bias))
-            mixed = fused.attend(F.linear(x, weight, bias), self.heads, drop)
+            mixed = fused.attend(F.linear(x, weight, bias), self.heads, dropout)
             mixed = F.linear(mixed, fused.heads_last(self.out.weight.t(), self.heads, 1).t(), self.out.bias)
         else:
             q, k, v = self.qkv(x).view(batch, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
             mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout)
             mixed = self.out(mixed.transpose(1, 2).reshape(batch, n, width))
-        x = fused.add_norm(x, mixed, drop, self.norm_attention)
-        feed = self.feed_out(fused.relu_dropout(self.feed_in(x), drop))
-        return fused.add_norm(x, feed, drop, self.norm_feed)
+        x = self.norm_attention(x + fused.dropped(mixed, dropout))
+        feed = self.feed_out(fused.dropped(F.relu(self.feed_in(x)), dropout))
+        return self.norm_feed(x + fused.dropped(feed, dropout))
 
 
 class Communication(nn.Module):
@@ -211,8 +207,6 @@ class Dynamics(nn.Module):
     def forward(self, hidden: Tensor, action: Tensor, feature: Tensor) -> Tensor:
         """(B, n, H), (B, n), (B, n, H) -> (B, n, H)."""
         x = self.first(torch.cat((hidden, feature), dim=-1), action)
-        if self.training and fused.usable(x):
-            return hidden + self.rest(fused.relu_norm(x, self.norm))
         return hidden + self.rest(self.norm(F.relu(x)))
 
 
