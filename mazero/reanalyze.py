@@ -71,6 +71,7 @@ def make_batch(
     planned_updates: int,
     rng: np.random.Generator,
     device: str | torch.device = "cpu",
+    workspace: Workspace | None = None,
 ) -> Batch:
     """Targets for the drawn positions.
 
@@ -78,7 +79,7 @@ def make_batch(
       positions: (B,) int64.    importance: (B,) float32 replay weights.
       target: model that bootstraps and searches.    updates, planned_updates: done so far, and in all.
       rng: draws actions beyond episode ends, which samples are reanalysed, and the seeds of their searches.
-      device: where the batch is to lie.
+      device: where the batch is to lie.    workspace: memory of the searches, to use again.
     """
     steps = config.targets.unroll_steps
     index = positions[:, None] + np.arange(steps + 1)  # (B, U + 1)
@@ -93,7 +94,7 @@ def make_batch(
     obs = replay.stacked_obs(inside, config.network.stacked_observations)
 
     if config.targets.reanalyze_ratio > 0:
-        stored = _reanalysed(replay, inside, real, obs, target=target, config=config, rng=rng)
+        stored = _reanalysed(replay, inside, real, obs, target=target, config=config, rng=rng, workspace=workspace)
     else:
         stored = {name: getattr(replay, name)[inside] for name in SEARCH_FIELDS}
     value = _value_targets(
@@ -180,6 +181,7 @@ def _reanalysed(
     target: Model,
     config: MAZeroConfig,
     rng: np.random.Generator,
+    workspace: Workspace | None,
 ) -> dict[str, np.ndarray]:
     """Stored searches at `inside` (B, U + 1), those of a share of the samples replaced by fresh ones.
 
@@ -201,6 +203,7 @@ def _reanalysed(
         config,
         seeds=rng.integers(0, 2**64, len(unique), dtype=np.uint64),
         noise=True,
+        workspace=workspace,
     )
     fresh: dict[str, Any] = search_fields(result)
     for name in SEARCH_FIELDS:
