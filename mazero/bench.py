@@ -44,6 +44,9 @@ SWEEP: dict[str, tuple[Any, ...]] = {
 }
 SWEEP_BASE: dict[str, Any] = {"agents": "3m", "num_sampled_actions": 10, "num_simulations": 100, "batch": 64}
 WEIGHT_NOISE = 0.05
+REPLAY_BATCHES = (
+    20  # size of the replay in batches: positions drawn twice, which are searched once, are few, as in a run
+)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -239,7 +242,7 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
         config,
         search=replace(config.search, num_simulations=num_simulations),
         targets=replace(config.targets, reanalyze_ratio=1.0),
-        replay=replace(config.replay, start=2 * config.optimiser.batch_size),
+        replay=replace(config.replay, start=REPLAY_BATCHES * config.optimiser.batch_size),
     )
     learner = MAZeroLearner(
         config,
@@ -268,6 +271,7 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
     space = learner.reanalyze_workspace
     drawn = learner.draw(0)
     space.seconds.update(dict.fromkeys(space.seconds, 0.0))
+    space.roots = 0
     targets = _median(lambda: learner.draw(0), repeats)
     search_split = {part: seconds / (repeats + 1) for part, seconds in space.seconds.items()}
     learner.network.train()
@@ -286,6 +290,7 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
         "optimisation_step_seconds": step,
         "forward_seconds": forward,
         "target_search_seconds": search_split,
+        "roots_searched": space.roots / (repeats + 1),
         "updates_per_second": 1 / (each + targets + step),
         "env_steps_per_second": 1 / (each + targets + step) / config.optimiser.updates_per_env_step,
         "share": {

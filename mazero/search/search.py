@@ -26,6 +26,7 @@ class Workspace:
     Attributes:
       seconds: wall time spent so far in `inference`, `tree` and `glue` (everything else). Chunks of several threads
         add up, so that the sum may exceed the time that passed.
+      roots: roots searched so far.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class Workspace:
         self._capacity = 0
         self._helpers: list[Workspace] = []
         self.tree: trees.Tree | None = None
+        self.roots = 0
         self.seconds = {"inference": 0.0, "tree": 0.0, "glue": 0.0}
 
     def prepare(self, root: Root, config: SearchConfig) -> None:
@@ -104,6 +106,7 @@ def search(
     chunks = [slice(start, start + CHUNK) for start in range(0, b, CHUNK)] if in_place else [slice(0, b)]
     jobs = [_Job(_part(root, chunk), seeds[chunk], config, noise, chunk.start) for chunk in chunks]
     workers = min(threads, len(jobs)) if in_place else 1
+    space.roots += b
     if workers == 1:
         return SearchResult.joined([_search(model, job, space) for job in jobs])
     with ThreadPoolExecutor(workers) as pool:
