@@ -50,7 +50,7 @@ class RecurrentAgent(nn.Module):
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One step. inputs: (N, D), hidden: (N, H). Returns: Q values (N, A) and the next hidden state (N, H)."""
-        hidden = self.rnn(torch.relu(self.encoder(inputs)), hidden)
+        hidden = self.rnn(self.encoder(inputs).relu_(), hidden)
         return self.head(hidden), hidden
 
     def unroll(self, inputs: Tensor, counts: Sequence[int]) -> Tensor:
@@ -61,7 +61,7 @@ class RecurrentAgent(nn.Module):
         Returns: Q values (R, n, A).
         """
         rows, n, _ = inputs.shape
-        encoded = torch.relu(self.encoder(inputs.flatten(0, 1)))  # (R n, H)
+        encoded = self.encoder(inputs.flatten(0, 1)).relu_()  # (R n, H)
         projected = nn.functional.linear(encoded, self.rnn.weight_ih, self.rnn.bias_ih)
         hidden = gru_sequence(projected, self.rnn.weight_hh, self.rnn.bias_hh, [n * count for count in counts])
         return self.head(hidden).view(rows, n, self.n_actions)
