@@ -157,31 +157,26 @@ class AttentionWeights(nn.Module):
 
 
 class Parallel(nn.Module):
-    """K networks of one shape on the same input; (..., inputs) -> (..., K, outputs).
+    """K networks of one shape on the same input, layer by layer in one product each; ReLU between layers.
 
-    One linear layer each is one product: its default initialisation depends on the number of inputs only.
+    Weights are (K, inputs, outputs). They begin as `nn.Linear`'s: uniform within 1 / sqrt(number of inputs).
     """
 
     def __init__(self, count: int, inputs: int, outputs: int, *, layers: int, width: int) -> None:
         super().__init__()
-        self.shape = (count, outputs)
-        self.first = nn.Linear(inputs, count * (outputs if layers == 1 else width))
-        self.rest = nn.ModuleList() if layers == 1 else nn.ModuleList(_tail([width] * (layers - 1), outputs) for _ in range(count))
+        sizes = [inputs, *[width] * (layers - 1), outputs]
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for before, after in zip(sizes, sizes[1:]):
+            bound = before**-0.5
+            self.weights.append(torch.empty(count, before, after).uniform_(-bound, bound))
+            self.biases.append(torch.empty(count, 1, after).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (..., inputs)."""
-        first = self.first(x).unflatten(-1, (self.shape[0], -1))  # (..., K, outputs or width)
-        if not self.rest:
-            return first
-        return torch.stack([net(first[..., k, :]) for k, net in enumerate(self.rest)], -2)
-
-
-def _tail(sizes: list[int], outputs: int) -> nn.Sequential:
-    """ReLU, Linear, ..., ReLU, Linear(-> outputs) behind a first layer."""
-    modules: list[nn.Module] = []
-    for size, following in zip(sizes, [*sizes[1:], outputs]):
-        modules += [nn.ReLU(), nn.Linear(size, following)]
-    return nn.Sequential(*modules)
+        """x: (..., inputs). Returns: (..., K, outputs)."""
+        rows = x.reshape(1, -1, x.shape[-1]).expand(len(self.weights[0]), -1, -1)  # (K, M, inputs)
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases)):
+            rows = torch.baddbmm(bias, rows.relu() if layer else rows, weight)
+        return rows.transpose(0, 1).reshape(*x.shape[:-1], *rows.shape[::2])
 
 
 def two_layers(inputs: int, width: int, outputs: int, *, bias: bool = True) -> nn.Sequential:
