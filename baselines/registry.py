@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from baselines.value_based import learner as value_based
-from baselines.value_based import mixers
-from baselines.value_based.config import QmixConfig
+from baselines.value_based import mixers, qplex
+from baselines.value_based.config import QmixConfig, QplexConfig, ValueConfig
 from envs.interface import EnvInfo
 from training.config import nearest
 from training.errors import UserError
@@ -32,13 +32,18 @@ class Algorithm:
     """Called as `load_policy(config, info, learner_state, device=...)`: the greedy policy of a checkpoint."""
 
 
-def _value_based(config: type, make_mixer: Callable[[Any, EnvInfo], Any]) -> Algorithm:
+def _value_based(
+    config: type, make_mixer: Callable[[Any, EnvInfo], Any], presets: Path = value_based.PRESETS
+) -> Algorithm:
     make_learner = partial(value_based.ValueLearner, make_mixer=make_mixer)
-    return Algorithm(config, value_based.PRESETS, make_learner, value_based.load_policy)
+    return Algorithm(config, presets, make_learner, value_based.load_policy)
 
 
 ALGORITHMS = {
+    "iql": _value_based(ValueConfig, mixers.iql),
+    "vdn": _value_based(ValueConfig, mixers.vdn),
     "qmix": _value_based(QmixConfig, mixers.qmix),
+    "qplex": _value_based(QplexConfig, qplex.qplex, value_based.PRESETS / "qplex"),
 }
 
 
