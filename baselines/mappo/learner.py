@@ -187,15 +187,15 @@ class PpoLearner:
 
     def _update(self) -> None:
         """All gradient steps of a round."""
-        chunks = self._chunks()
-        count, log = chunks.mask.shape[1], _Sums()
+        chunks, log = self._chunks(), _Sums()
         acting = chunks.active.any(0)  # the others have no weight in the actor's loss
-        for part in self._minibatches(count):
-            batch = chunks if part is None else _select(chunks, part)
-            alive = acting if part is None else acting[part]
-            if alive.any():
-                self._actor_step(batch if alive.all() else _select(batch, alive.nonzero().squeeze(-1)), log)
-            self._critic_step(batch, log)
+        all_acting = _select(chunks, acting.nonzero().squeeze(-1))
+        for part in self._minibatches(len(acting)):
+            if part is None:
+                self._actor_step(all_acting, log)
+            elif acting[part].any():
+                self._actor_step(_select(chunks, part[acting[part]]), log)
+            self._critic_step(chunks if part is None else _select(chunks, part), log)
             self.updates += 1
         self._means.add(log.means())
 

@@ -74,8 +74,10 @@ class Network(nn.Module):
         if self.rnn is None:
             states = hidden.new_zeros(1, 1, 1).expand(*x_hat.shape[:2], self.hidden_size)
             return after_norm(encoded, self.norm_2, self.head.weight, self.head.bias), states
-        projected = after_norm(encoded, self.norm_2, self.rnn.weight_ih, self.rnn.bias_ih)
-        states = masked_gru(projected, hidden, mask, self.rnn.weight_hh, self.rnn.bias_hh)
+        gates, candidate = self.rnn.bias_hh.split([2 * self.hidden_size, self.hidden_size])
+        bias = self.rnn.bias_ih + F.pad(gates, (0, self.hidden_size))
+        projected = after_norm(encoded, self.norm_2, self.rnn.weight_ih, bias)
+        states = masked_gru(projected, hidden, mask, self.rnn.weight_hh, candidate)
         return after_norm(standardize(states), self.norm_3, self.head.weight, self.head.bias), states
 
     def _encode(self, x_hat: Tensor) -> Tensor:
