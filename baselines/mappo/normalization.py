@@ -79,8 +79,8 @@ class PopArt(ValueNorm):
 class NoNorm(ValueNorm):
     """Values in reward units: nothing is scaled."""
 
-    mean = 0.0  # type: ignore[assignment]
-    deviation = 1.0  # type: ignore[assignment]
+    mean = 0.0
+    deviation = 1.0
 
 
 def make_norm(name: str, head: nn.Linear) -> ValueNorm:

@@ -46,7 +46,7 @@ def living(avail: np.ndarray) -> np.ndarray:
 
     avail: (..., n, A) bool.
     """
-    return avail[..., 1:].any(-1)
+    return np.logical_or.reduce(avail[..., 1:], axis=-1)
 
 
 @dataclass(frozen=True)

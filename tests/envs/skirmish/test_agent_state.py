@@ -1,4 +1,4 @@
-"""MAPPO's central input on all maps: published sizes, a plain restatement, the death mask, and that it costs nothing."""
+"""MAPPO's central input on all maps: sizes, a plain restatement, the death mask; made on request only."""
 
 import dataclasses
 
