@@ -15,10 +15,12 @@ from torch import Tensor
 
 from envs.interface import VectorEnv
 from mazero.config import MAZeroConfig
+from mazero.inference import make_model
 from mazero.losses import Batch, batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.reanalyze import make_batch
 from mazero.replay import Replay
+from mazero.search import Workspace
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
@@ -29,7 +31,9 @@ MakeEnv = Callable[[int, str, int], VectorEnv]
 
 
 @dataclass(frozen=True, eq=False)
-class _Drawn:
+class Drawn:
+    """What one update learns from."""
+
     positions: np.ndarray  # (B,) in the replay
     batch: Batch
 
@@ -90,6 +94,10 @@ class MAZeroLearner:
         # The target network in use is one period old: `_next_target` waits for the period to end.
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._next_target = copy.deepcopy(self.target)
+        # As search sees them: these follow the weights of the networks.
+        self.model = make_model(self.network, config.inference)
+        self.target_model = make_model(self.target, config.inference)
+        self.reanalyze_workspace = Workspace()
         settings = config.optimiser
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True
@@ -105,7 +113,7 @@ class MAZeroLearner:
         learning = self.replay.size >= self.config.replay.start
         began = time.perf_counter()
         ended = self.self_play.step(
-            self.network, explore=not learning, search_rng=self.streams.search, actor_rng=self.streams.actor
+            self.model, explore=not learning, search_rng=self.streams.search, actor_rng=self.streams.actor
         )
         self._seconds["self_play"] += time.perf_counter() - began
         self.env_steps += self.self_play.env.num_envs
@@ -134,9 +142,9 @@ class MAZeroLearner:
                 self._update()
             return
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="targets") as thread:
-            drawn = self._draw(self.updates)
+            drawn = self.draw(self.updates)
             while self.updates < goal:
-                ahead = thread.submit(self._draw, self.updates + 1) if self.updates + 1 < goal else None
+                ahead = thread.submit(self.draw, self.updates + 1) if self.updates + 1 < goal else None
                 outcome = self._step(drawn.batch)
                 following = ahead.result() if ahead else drawn
                 self._conclude(drawn, *outcome)
@@ -144,10 +152,10 @@ class MAZeroLearner:
 
     def _update(self) -> None:
         """One update: draw a batch, step, and let replay and target network know."""
-        drawn = self._draw(self.updates)
+        drawn = self.draw(self.updates)
         self._conclude(drawn, *self._step(drawn.batch))
 
-    def _draw(self, update: int) -> _Drawn:
+    def draw(self, update: int) -> Drawn:
         """Positions and targets for update number `update`, counted from 0."""
         config = self.config
         began = time.perf_counter()
@@ -158,14 +166,16 @@ class MAZeroLearner:
             self.replay,
             positions,
             importance,
-            target=self.target,
+            target=self.target_model,
             config=config,
             updates=update,
             planned_updates=self.planned_updates,
             rng=self.streams.reanalyze,
+            device=self.device,
+            workspace=self.reanalyze_workspace,
         )
         self._seconds["targets"] += time.perf_counter() - began
-        return _Drawn(positions, batch)
+        return Drawn(positions, batch)
 
     def _step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """One step of the optimiser. Returns the predicted root values (B,) and scalars to log."""
@@ -179,10 +189,11 @@ class MAZeroLearner:
         self.network.train()
         predicted, scalars = optimise(self.network, self.optimiser, batch, self.config)
         self.network.eval()
+        self.model.weights_changed()
         self._seconds["update"] += time.perf_counter() - began
         return predicted, scalars
 
-    def _conclude(self, drawn: _Drawn, predicted: Tensor, scalars: dict[str, Tensor]) -> None:
+    def _conclude(self, drawn: Drawn, predicted: Tensor, scalars: dict[str, Tensor]) -> None:
         """What an update leaves: priorities, the count, the target network, numbers to log."""
         began = time.perf_counter()
         self.replay.set_priorities(drawn.positions, (predicted - drawn.batch.value[:, 0]).cpu().numpy())
@@ -190,6 +201,7 @@ class MAZeroLearner:
         if self.updates % self.config.targets.target_interval == 0:
             self.target.load_state_dict(self._next_target.state_dict())
             self._next_target.load_state_dict(self.network.state_dict())
+            self.target_model.weights_changed()
         values = torch.stack(list(scalars.values())).tolist()  # one transfer
         self._means.add(dict(zip(scalars, values, strict=True)))
         self._seconds["update"] += time.perf_counter() - began
@@ -199,10 +211,10 @@ class MAZeroLearner:
         rng = np.random.default_rng(draw_seed(self.streams.eval))
         seed = draw_seed(rng)
         settings = self.config.evaluation
-        policy = SearchPolicy(self.network, self.config, rng=rng, num_simulations=settings.num_simulations)
+        policy = SearchPolicy(self.model, self.config, rng=rng, num_simulations=settings.num_simulations)
         result = evaluate(policy, self._eval_env, seed=seed)
         if settings.policy_only:
-            bare = evaluate(NetworkPolicy(self.network, self.config), self._eval_env, seed=seed)
+            bare = evaluate(NetworkPolicy(self.model, self.config), self._eval_env, seed=seed)
             result |= {"policy_win_rate": bare["win_rate"], "policy_return_mean": bare["return_mean"]}
         return result
 
@@ -233,6 +245,8 @@ class MAZeroLearner:
         """Put back what `state_dict` returned."""
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
+        self.model.weights_changed()
+        self.target_model.weights_changed()
         self._next_target.load_state_dict(state["next_target"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.self_play.load_state_dict(state["self_play"])

@@ -29,6 +29,11 @@ class RecurrentAgent(nn.Module):
         self.encoder = nn.Linear(self.input_size, config.hidden_size)
         self.rnn = nn.GRUCell(config.hidden_size, config.hidden_size)
         self.head = nn.Linear(config.hidden_size, info.n_actions)
+        no_action = torch.zeros(1, info.n_actions)
+        self.action_rows: Tensor  # (A + 1, A): row 0 for NO_ACTION, row a + 1 the one-hot of a
+        self.id_rows: Tensor  # (n, n)
+        self.register_buffer("action_rows", torch.cat([no_action, torch.eye(info.n_actions)]), persistent=False)
+        self.register_buffer("id_rows", torch.eye(info.n_agents), persistent=False)
 
     def inputs(self, obs: Tensor, last_action: Tensor) -> Tensor:
         """Network inputs.
@@ -37,20 +42,16 @@ class RecurrentAgent(nn.Module):
           obs: (..., n, O) float32.    last_action: (..., n) int64, NO_ACTION at the start of an episode.
         Returns: (..., n, D) float32.
         """
-        result = obs.new_zeros(*obs.shape[:-1], self.input_size)
-        end = obs.shape[-1]
-        result[..., :end] = obs
+        parts = [obs]
         if self.last_action:
-            one_hot = nn.functional.one_hot(last_action + 1, self.n_actions + 1)  # NO_ACTION has column 0
-            result[..., end : end + self.n_actions] = one_hot[..., 1:]
-            end += self.n_actions
+            parts.append(self.action_rows[last_action + 1])
         if self.agent_id:
-            result[..., end:] = torch.eye(self.n_agents, device=obs.device)
-        return result
+            parts.append(self.id_rows.expand(*obs.shape[:-1], self.n_agents))
+        return torch.cat(parts, -1)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One step. inputs: (N, D), hidden: (N, H). Returns: Q values (N, A) and the next hidden state (N, H)."""
-        hidden = self.rnn(torch.relu(self.encoder(inputs)), hidden)
+        hidden = self.rnn(self.encoder(inputs).relu_(), hidden)
         return self.head(hidden), hidden
 
     def unroll(self, inputs: Tensor, counts: Sequence[int]) -> Tensor:
@@ -61,7 +62,7 @@ class RecurrentAgent(nn.Module):
         Returns: Q values (R, n, A).
         """
         rows, n, _ = inputs.shape
-        encoded = torch.relu(self.encoder(inputs.flatten(0, 1)))  # (R n, H)
+        encoded = self.encoder(inputs.flatten(0, 1)).relu_()  # (R n, H)
         projected = nn.functional.linear(encoded, self.rnn.weight_ih, self.rnn.bias_ih)
         hidden = gru_sequence(projected, self.rnn.weight_hh, self.rnn.bias_hh, [n * count for count in counts])
         return self.head(hidden).view(rows, n, self.n_actions)

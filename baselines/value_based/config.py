@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 OPTIMIZERS = ("rmsprop", "adam")
 TIMEOUTS = ("terminal", "bootstrap")
+QPLEX_KINDS = ("dmaq_qatten", "dmaq")
 
 
 def _at_least(section: str, minimum: float, **values: float) -> None:
@@ -140,3 +141,49 @@ class QmixConfig(ValueConfig):
     """Settings of QMIX."""
 
     mixer: QmixMixerConfig = field(default_factory=QmixMixerConfig)
+
+
+@dataclass(frozen=True)
+class QplexMixerConfig:
+    """Duplex dueling network (QPLEX, section 3; the defaults are the authors' for SMAC)."""
+
+    kind: str = "dmaq_qatten"
+    """Weights of the agents: `dmaq_qatten` (attention over unit features) or `dmaq` (functions of the state)."""
+    weighted_head: tuple[str, ...] = ("MMM2", "3s5z_vs_3s6z")
+    """Maps, or patterns such as `*`, where heads (dmaq_qatten) or agents (dmaq) get weights that depend on the state."""
+    nonlinear: tuple[str, ...] = ("MMM2",)
+    """Maps, or patterns, where the attention also sees the agents' Q values; dmaq_qatten only."""
+    heads: int = 4
+    """Attention heads."""
+    query_size: int = 64
+    """Width of the hidden layer of queries, head weights and dmaq's weights."""
+    embed_size: int = 32
+    """Width of queries and keys, and of the hidden layer of the state value."""
+    attention_penalty: float = 1e-3
+    """Factor of the mean squared attention logits in the loss."""
+    unit_features: int = 0
+    """Entries of one agent at the beginning of the state; 0: those of SMAC's plain state on this map."""
+    kernels: int = 4
+    """Summands of the importance lambda."""
+    kernel_layers: int = 1
+    """Layers of each of their networks."""
+    kernel_size: int = 64
+    """Width of their hidden layers, if they have any."""
+
+    def __post_init__(self) -> None:
+        sizes = ("heads", "query_size", "embed_size", "kernels", "kernel_layers", "kernel_size")
+        _at_least("mixer", 1, **{name: getattr(self, name) for name in sizes})
+        _at_least("mixer", 0, attention_penalty=self.attention_penalty, unit_features=self.unit_features)
+        if self.kind not in QPLEX_KINDS:
+            raise ValueError(f"mixer.kind must be one of {', '.join(QPLEX_KINDS)}, got {self.kind!r}")
+        if self.kind == "dmaq" and self.nonlinear:
+            raise ValueError(
+                f"mixer.nonlinear must be empty with mixer.kind=dmaq, got {list(self.nonlinear)}: it has no attention"
+            )
+
+
+@dataclass(frozen=True)
+class QplexConfig(ValueConfig):
+    """Settings of QPLEX."""
+
+    mixer: QplexMixerConfig = field(default_factory=QplexMixerConfig)

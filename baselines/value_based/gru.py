@@ -5,9 +5,10 @@ The equations are PyTorch's (reset gate inside the candidate): `torch.nn.GRUCell
     r = sigmoid(i_r + W_r h + b_r)      z = sigmoid(i_z + W_z h + b_z)
     c = tanh(i_c + r * (W_c h + b_c))   h' = (1 - z) c + z h
 
-The input projections i = W x + b of all steps come in as one array. Going back, every factor that does not depend on
-the incoming gradient is computed for all steps at once, which leaves three small operations per step, and the weight
-gradient is a single large product.
+The input projections i = W x + b of all steps come in as one array, and the weight gradient is a single large product.
+Between the matrix products, float32 on a CPU goes through the fused kernels of `gru_kernels.py`; everything else goes
+through PyTorch's operators (going back, every factor that does not depend on the incoming gradient is computed for all
+steps at once, which leaves three small operations per step).
 
 Sequences are packed: sorted by falling length, time first, without padding. `counts[t]` is the number of sequences that
 have a step t; the rows of step t belong to the first `counts[t]` sequences.
@@ -21,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from baselines.value_based.gru_kernels import backward_step, forward_step
+
 
 def gru_sequence(projected: Tensor, weight: Tensor, bias: Tensor, counts: Sequence[int]) -> Tensor:
     """Hidden states of a GRU that starts at zero.
@@ -31,7 +34,65 @@ def gru_sequence(projected: Tensor, weight: Tensor, bias: Tensor, counts: Sequen
       counts: rows of each step, not rising, R in all.
     Returns: (R, H) hidden states after each row.
     """
-    return _GruSequence.apply(projected, weight, bias, list(counts))
+    rows, arguments = list(counts), (projected, weight, bias)
+    if projected.device.type != "cpu" or projected.dtype != torch.float32:
+        return _GruSequence.apply(*arguments, rows)
+    if torch.is_grad_enabled() and any(x.requires_grad for x in arguments):
+        return _FusedGruSequence.apply(*arguments, rows)
+    return _fused_forward(*arguments, rows, keep=False)[0]
+
+
+def _fused_forward(
+    projected: Tensor, weight: Tensor, bias: Tensor, counts: list[int], *, keep: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Hidden states, gates, candidates and W_c h + b_c; the latter three of all rows only if they are to be kept."""
+    rows, width = projected.shape
+    size = width // 3
+    kept = rows if keep else counts[0]
+    hidden, product = projected.new_empty(rows, size), projected.new_zeros(counts[0], width)
+    gates, candidate, recurrent = (projected.new_empty(kept, columns) for columns in (2 * size, size, size))
+    tensors = (projected, product, bias, gates, candidate, recurrent, hidden)
+    arrays = [x.detach().numpy() for x in tensors]
+    transposed, states = weight.t(), hidden.split(counts)
+    start, before = 0, -1
+    for t, count in enumerate(counts):
+        if t:
+            torch.mm(states[t - 1][:count], transposed, out=product[:count])
+        forward_step(*arrays, start, count, before, start if keep else 0)
+        start, before = start + count, start
+    return hidden, gates, candidate, recurrent
+
+
+class _FusedGruSequence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, projected: Tensor, weight: Tensor, bias: Tensor, counts: list[int]) -> Tensor:
+        hidden, gates, candidate, recurrent = _fused_forward(projected, weight, bias, counts, keep=True)
+        ctx.counts = counts
+        ctx.save_for_backward(weight, hidden, gates, candidate, recurrent)
+        return hidden
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        weight, hidden, gates, candidate, recurrent = ctx.saved_tensors
+        counts: list[int] = ctx.counts
+        size = hidden.shape[1]
+        total = grad.clone(memory_format=torch.contiguous_format)
+        grad_recurrent, grad_input = hidden.new_empty(len(hidden), 3 * size), torch.empty_like(hidden)
+        arrays = [x.numpy() for x in (total, recurrent, gates, candidate, hidden, grad_recurrent, grad_input)]
+        totals, flowing = total.split(counts), grad_recurrent.split(counts)
+        start = len(hidden)
+        for t in range(len(counts) - 1, -1, -1):
+            start -= counts[t]
+            before = start - counts[t - 1] if t else -1
+            backward_step(*arrays, start, counts[t], before)
+            if t:
+                totals[t - 1][: counts[t]].addmm_(flowing[t], weight)
+        earlier = [h[:count] for h, count in zip(hidden.split(counts), counts[1:])]
+        later = grad_recurrent[counts[0] :]  # the state before the first step is zero
+        grad_weight = later.t() @ torch.cat(earlier) if earlier else torch.zeros_like(weight)
+        grad_bias = grad_recurrent.sum(0)
+        grad_recurrent[:, 2 * size :] = grad_input  # only the candidate has another factor for its input
+        return grad_recurrent, grad_weight, grad_bias, None
 
 
 class _GruSequence(torch.autograd.Function):

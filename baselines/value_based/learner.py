@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from baselines.value_based.agent import RecurrentAgent
-from baselines.value_based.config import LearningConfig, ValueConfig
-from baselines.value_based.losses import bootstrap_values, td_loss, td_targets
+from baselines.value_based.config import ValueConfig
+from baselines.value_based.losses import bootstrap_actions, td_loss, td_targets
+from baselines.value_based.mixers import JointChoice, Mixer
+from baselines.value_based.optimizer import FlatOptimizer
 from baselines.value_based.policy import RecurrentPolicy, linear_epsilon
 from baselines.value_based.rollout import Rollout
 from baselines.value_based.store import EpisodeBatch, EpisodeStore
@@ -29,14 +31,13 @@ from training.metrics import RunningMeans
 from training.seeding import Streams, draw_seed
 
 PRESETS = Path(__file__).parent / "presets"
-MakeMixer = Callable[[Any, EnvInfo], nn.Module]
-RMSPROP_SMOOTHING = 0.99  # alpha of PyMARL's RMSprop
+MakeMixer = Callable[[Any, EnvInfo], Mixer]
 
 
 class QNetwork(nn.Module):
     """Agent and mixer: what is trained, copied and saved together."""
 
-    def __init__(self, agent: RecurrentAgent, mixer: nn.Module) -> None:
+    def __init__(self, agent: RecurrentAgent, mixer: Mixer) -> None:
         super().__init__()
         self.agent, self.mixer = agent, mixer
 
@@ -52,27 +53,21 @@ def batch_loss(
     def tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(device)
 
-    now, after, state = tensor(batch.now), tensor(batch.after), tensor(batch.state)
+    now, after = tensor(batch.now), tensor(batch.after)
+    state, avail = tensor(batch.state), tensor(batch.avail)
     inputs = live.agent.inputs(tensor(batch.obs), tensor(batch.last_action))
     q = live.agent.unroll(inputs, batch.counts)  # (R, n, A)
-    taken = q[now].gather(-1, tensor(batch.actions).unsqueeze(-1)).squeeze(-1)  # (M, n)
-    value = live.mixer(taken, state[now])  # (M, G)
+    choice = JointChoice(q[now], avail[now], tensor(batch.actions), state[now])
+    value, penalty = live.mixer.with_penalty(choice)  # (M, G)
     with torch.no_grad():
-        q_target = target.agent.unroll(inputs, batch.counts)
-        best = bootstrap_values(q[after], q_target[after], tensor(batch.avail)[after], double_q=double_q)
+        q_next, avail_next = target.agent.unroll(inputs, batch.counts)[after], avail[after]
+        best = bootstrap_actions(q[after], q_next, avail_next, double_q=double_q)
+        next_value = target.mixer(JointChoice(q_next, avail_next, best, state[after]))
         reward, terminated = tensor(batch.reward).unsqueeze(-1), tensor(batch.terminated).unsqueeze(-1)
-        y = td_targets(reward, terminated, target.mixer(best, state[after]), gamma)
+        y = td_targets(reward, terminated, next_value, gamma)
         log = {"q_tot_mean": value.mean(), "target_mean": y.mean(), "td_error_abs": (value - y).abs().mean()}
-    return td_loss(value, y), log
-
-
-def make_optimizer(parameters: list[nn.Parameter], config: LearningConfig) -> torch.optim.Optimizer:
-    """The optimiser a config names."""
-    if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=config.learning_rate, eps=config.optimizer_epsilon)
-    return torch.optim.RMSprop(
-        parameters, lr=config.learning_rate, alpha=RMSPROP_SMOOTHING, eps=config.optimizer_epsilon
-    )
+    loss = td_loss(value, y)
+    return (loss if penalty is None else loss + penalty), log
 
 
 class ValueLearner:
@@ -112,8 +107,7 @@ class ValueLearner:
             live = QNetwork(RecurrentAgent(info, config.agent), make_mixer(config, info))
         self._live = live.to(device)
         self._target = copy.deepcopy(self._live).requires_grad_(False)
-        self._parameters = list(self._live.parameters())
-        self._optimizer = make_optimizer(self._parameters, config.learning)
+        self._optimizer = FlatOptimizer(self._live, config.learning)
         self._last_copy = 0  # index of the episode after which the target was copied
         self._store = EpisodeStore(info, config.learning.capacity_episodes)
         self._rollout = Rollout(
@@ -201,10 +195,7 @@ class ValueLearner:
             double_q=learning.double_q,
             device=self._device,
         )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._parameters, learning.grad_clip)
-        self._optimizer.step()
+        norm = self._optimizer.step(loss)
         self.updates += 1
         self._means.add(
             {"loss": loss.item(), "grad_norm": norm.item(), **{name: value.item() for name, value in log.items()}}

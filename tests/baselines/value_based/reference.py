@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from baselines.value_based.learner import QNetwork
+from baselines.value_based.mixers import JointChoice
 from baselines.value_based.store import Episode
 
 
@@ -27,21 +28,21 @@ def q_values(network: QNetwork, episode: Episode) -> torch.Tensor:
 
 
 def squared_errors(live: QNetwork, target: QNetwork, episode: Episode, gamma: float) -> torch.Tensor:
-    """(L,) squared TD errors with double Q."""
+    """(L, G) squared TD errors with double Q; G = n for independent agents, else 1."""
     steps, n = episode.actions.shape
-    state, q = torch.from_numpy(episode.state), q_values(live, episode)
+    state, avail, q = torch.from_numpy(episode.state), torch.from_numpy(episode.avail), q_values(live, episode)
     with torch.no_grad():
         q_target = q_values(target, episode)
     errors = []
     for t in range(steps):
-        taken = torch.stack([q[t, i, episode.actions[t, i]] for i in range(n)])
-        y = torch.tensor(float(episode.reward[t]))
+        value = live.mixer(JointChoice(q[t], avail[t], torch.from_numpy(episode.actions[t]), state[t]))
+        y = torch.tensor(float(episode.reward[t])).expand(value.shape)
         if t < steps - 1 or not episode.terminated:
             best = []
             for i in range(n):
                 legal = [a for a in range(q.shape[-1]) if episode.avail[t + 1, i, a]]
-                best.append(q_target[t + 1, i, max(legal, key=lambda a: q[t + 1, i, a].item())])
+                best.append(max(legal, key=lambda a: q[t + 1, i, a].item()))
             with torch.no_grad():
-                y = y + gamma * target.mixer(torch.stack(best), state[t + 1])[0]
-        errors.append((live.mixer(taken, state[t])[0] - y) ** 2)
+                y = y + gamma * target.mixer(JointChoice(q_target[t + 1], avail[t + 1], torch.tensor(best), state[t + 1]))
+        errors.append((value - y) ** 2)
     return torch.stack(errors)

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from baselines.value_based.agent import RecurrentAgent
-from baselines.value_based.config import AgentConfig, QmixMixerConfig
+from baselines.value_based.config import AgentConfig, LearningConfig, QmixMixerConfig, QplexConfig, QplexMixerConfig
 from baselines.value_based.learner import QNetwork, batch_loss
-from baselines.value_based.mixers import QMixer
+from baselines.value_based.mixers import Independent, Mixer, QMixer, Sum
+from baselines.value_based.optimizer import FlatOptimizer
+from baselines.value_based.qplex import qplex
 from baselines.value_based.store import Episode, EpisodeStore
 from envs.interface import EnvInfo
 from training.loop import Schedule, train
@@ -25,10 +27,22 @@ _spec.loader.exec_module(reference)
 INFO = EnvInfo("toy", "test", "smac", 2, 1, 4, 3, 5, 12, False)
 
 
-def network(seed: int) -> QNetwork:
+ATTENTION = QplexMixerConfig(unit_features=2, heads=2, embed_size=3, query_size=4)
+MIXERS = {
+    "iql": Independent,
+    "vdn": Sum,
+    "qmix": lambda: QMixer(2, 5, QmixMixerConfig(embed_size=4, hypernet_size=7)),
+    "qplex": lambda: qplex(QplexConfig(mixer=ATTENTION), INFO),
+    "qplex dmaq": lambda: qplex(
+        QplexConfig(mixer=QplexMixerConfig(kind="dmaq", weighted_head=("*",), nonlinear=(), kernel_layers=3)), INFO
+    ),
+}
+
+
+def network(seed: int, mixer: str = "qmix") -> QNetwork:
     torch.manual_seed(seed)
     agent = RecurrentAgent(INFO, AgentConfig(hidden_size=6))
-    return QNetwork(agent, QMixer(2, 5, QmixMixerConfig(embed_size=4, hypernet_size=7)))
+    return QNetwork(agent, MIXERS[mixer]())
 
 
 def random_episode(rng: np.random.Generator, steps: int, *, terminated: bool = True) -> Episode:
@@ -53,11 +67,21 @@ def loss_and_gradients(live, target, episodes):
     return loss, torch.autograd.grad(loss, list(live.parameters())), log
 
 
-def test_loss_and_gradients_match_the_plain_loops():
+def plain_loss(live: QNetwork, target: QNetwork, episodes: list[Episode]) -> torch.Tensor:
+    """Mean over steps and agents of the squared errors, and the mixer's penalty, which is a mean over steps too."""
+    errors = torch.cat([reference.squared_errors(live, target, e, 0.9) for e in episodes]).mean()
+    states = torch.cat([torch.from_numpy(e.state[:-1]) for e in episodes])
+    weights = getattr(live.mixer, "weights", None)
+    penalty = None if weights is None else weights(torch.zeros(len(states), 2), states)[2]
+    return errors if penalty is None else errors + penalty
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_loss_and_gradients_match_the_plain_loops(mixer):
     rng = np.random.default_rng(0)
     episodes = [random_episode(rng, 3), random_episode(rng, 5, terminated=False), random_episode(rng, 1)]
-    live, target = network(0), network(1)
-    expected = torch.cat([reference.squared_errors(live, target, e, 0.9) for e in episodes]).mean()
+    live, target = network(0, mixer), network(1, mixer)
+    expected = plain_loss(live, target, episodes)
     expected_grads = torch.autograd.grad(expected, list(live.parameters()))
     loss, grads, log = loss_and_gradients(live, target, episodes)
     torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-5)
@@ -66,16 +90,36 @@ def test_loss_and_gradients_match_the_plain_loops():
     assert set(log) == {"q_tot_mean", "target_mean", "td_error_abs"}
 
 
-def test_a_longer_episode_beside_it_changes_nothing_of_a_short_one():
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_a_longer_episode_beside_it_changes_nothing_of_a_short_one(mixer):
     """No padding: a batch's loss and gradient are the step-weighted means of its episodes' own."""
     rng = np.random.default_rng(1)
     short, long = random_episode(rng, 2), random_episode(rng, 12)
-    live, target = network(2), network(3)
+    live, target = network(2, mixer), network(3, mixer)
     together, grads, _ = loss_and_gradients(live, target, [short, long])
     alone = [loss_and_gradients(live, target, [e]) for e in (short, long)]
     torch.testing.assert_close(together, (2 * alone[0][0] + 12 * alone[1][0]) / 14)
     for both, one, other in zip(grads, alone[0][1], alone[1][1]):
         torch.testing.assert_close(both, (2 * one + 12 * other) / 14, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam"])
+def test_flat_optimizer_takes_the_steps_of_torch_on_single_parameters(optimizer):
+    config = LearningConfig(optimizer=optimizer, grad_clip=0.5, learning_rate=0.01)
+    live, other = network(4), network(4)
+    flat = FlatOptimizer(live, config)
+    kind = torch.optim.RMSprop if optimizer == "rmsprop" else torch.optim.Adam
+    plain = kind(other.parameters(), lr=0.01, eps=1e-5, **({"alpha": 0.99} if optimizer == "rmsprop" else {}))
+    for step in range(4):  # the first two gradients are cut, the others are small
+        losses = [(10.0 if step < 2 else 0.01) * sum((p - 1.0).square().sum() for p in n.parameters()) for n in (live, other)]
+        norm = flat.step(losses[0])
+        plain.zero_grad()
+        losses[1].backward()
+        torch.testing.assert_close(norm, torch.nn.utils.clip_grad_norm_(other.parameters(), 0.5))
+        assert (norm > 0.5) == (step < 2)
+        plain.step()
+        for got, want in zip(live.parameters(), other.parameters()):
+            torch.testing.assert_close(got, want)
 
 
 def test_counters_and_one_update_per_episode(small_config, make_learner):
