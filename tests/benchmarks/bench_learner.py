@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mazero.config import PRESETS, MAZeroConfig
+from mazero.inference import make_model
 from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.reanalyze import make_batch
@@ -55,7 +56,7 @@ def measure_update(
     """
     torch.manual_seed(0)
     network = MAZeroNetwork(config.network, obs_size=obs_size, n_agents=n_agents, n_actions=n_actions).to(device)
-    settings = config.optimiser
+    settings, model = config.optimiser, make_model(network, config.inference)
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True)
     stored = dataclasses.replace(config, targets=dataclasses.replace(config.targets, reanalyze_ratio=0.0))
     replay, rng = random_replay(config, n_agents, obs_size, n_actions), np.random.default_rng(0)
@@ -71,8 +72,9 @@ def measure_update(
         network.eval()
         positions, importance = replay.sample(settings.batch_size, beta=0.4, rng=rng)
         batch = make_batch(
-            replay, positions, importance, target=network, config=stored, updates=0, planned_updates=1000, rng=rng
-        )
+            replay, positions, importance, target=model, config=stored, updates=0, planned_updates=1000, rng=rng,
+            device=device,
+        )  # fmt: skip
         marks.append(clock())
         network.train()
         with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
@@ -84,6 +86,7 @@ def measure_update(
         torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm, error_if_nonfinite=True)
         optimiser.step()
         marks.append(clock())
+        model.weights_changed()
         targets, forward, backward, update = np.diff(marks)
         rounds.append({"step": forward + backward + update, "forward": forward, "backward": backward,
                        "optimiser": update, "targets": targets})  # fmt: skip

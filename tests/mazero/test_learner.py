@@ -58,10 +58,11 @@ def test_prefetch_repeats_itself_and_survives_a_stop(tmp_path):
 
 def test_prefetch_is_the_order_it_says_it_is():
     """Restated in one thread: batch u + 1 is drawn before the step of u; then comes what u leaves."""
+
     def learn(goal):
-        drawn = plain._draw(plain.updates) if plain.updates < goal else None
+        drawn = plain.draw(plain.updates) if plain.updates < goal else None
         while plain.updates < goal:
-            following = plain._draw(plain.updates + 1) if plain.updates + 1 < goal else None
+            following = plain.draw(plain.updates + 1) if plain.updates + 1 < goal else None
             plain._conclude(drawn, *plain._step(drawn.batch))
             drawn = following
 
