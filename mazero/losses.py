@@ -107,7 +107,7 @@ def batch_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tupl
         total = total + config.consistency * consistency
         parts["loss_consistency"] = consistency
     loss = (batch.importance * total).mean() / steps
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(loss.device.type, enabled=False):
         predicted = expected_scalar(value_logits[:, 0])
         means = {name: part.mean() / steps for name, part in parts.items()}
         means["loss"] = loss.detach()

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from mazero.learner import optimise
 from mazero.reanalyze import make_batch
-from tests.mazero.tiny import tiny_learner
+from tests.mazero.tiny import tiny_config, tiny_learner
+from training.errors import UserError
 from training.loop import Schedule, train
 from training.metrics import read_records, without_clock
 from training.run import RunDirectory
@@ -40,6 +42,81 @@ def test_stop_and_resume_is_no_stop_on_the_simulator(tmp_path):
     whole = run(tmp_path / "whole", game="3m")
     run(tmp_path / "parts", game="3m", stop_at=84)
     assert run(tmp_path / "parts", game="3m") == whole
+
+
+BUSY = ("targets.prefetch=1", "optimiser.updates_per_env_step=0.5", "targets.write_back=true")
+
+
+def test_prefetch_repeats_itself_and_survives_a_stop(tmp_path):
+    whole = run(tmp_path / "a", *BUSY)
+    assert run(tmp_path / "b", *BUSY) == whole
+    run(tmp_path / "parts", *BUSY, stop_at=100)
+    assert run(tmp_path / "parts", *BUSY) == whole
+    assert run(tmp_path / "c", *BUSY, "targets.prefetch=0") != whole
+    assert whole[-1]["updates"] == 80
+
+
+def test_prefetch_is_the_order_it_says_it_is():
+    """Restated in one thread: batch u + 1 is drawn before the step of u; then comes what u leaves."""
+
+    def learn(goal):
+        drawn = plain.draw(plain.updates) if plain.updates < goal else None
+        while plain.updates < goal:
+            following = plain.draw(plain.updates + 1) if plain.updates + 1 < goal else None
+            plain._conclude(drawn, *plain._step(drawn.batch))
+            drawn = following
+
+    threaded = advanced(*BUSY, steps=80)
+    plain = tiny_learner(*BUSY)  # made after the other has run: dropout draws from torch's global generator
+    plain._learn = learn
+    while plain.env_steps < 80:
+        plain.advance()
+    assert threaded.updates == plain.updates == 40
+    for name, value in threaded.network.state_dict().items():
+        assert torch.equal(value, plain.network.state_dict()[name]), name
+    np.testing.assert_array_equal(threaded.replay.priority, plain.replay.priority)
+
+
+def test_an_error_of_the_prefetching_thread_ends_the_update(monkeypatch):
+    import threading
+
+    from mazero import learner as module
+
+    learner, made = tiny_learner(*BUSY), []
+
+    def failing(*arguments, **options):
+        made.append(threading.current_thread().name)
+        if len(made) == 3:
+            raise FloatingPointError("targets went wrong")
+        return make_batch(*arguments, **options)
+
+    monkeypatch.setattr(module, "make_batch", failing)
+    with pytest.raises(FloatingPointError, match="went wrong"):
+        while learner.env_steps < 160:
+            learner.advance()
+    assert made[2].startswith("targets") and made[0] == "MainThread"
+    assert not any(thread.name.startswith("targets") for thread in threading.enumerate())
+
+
+def test_bfloat16_updates_are_close_to_single_precision_ones():
+    results = []
+    for precision in ("float32", "bfloat16"):
+        learner = advanced("network.dropout=0.0", "optimiser.updates_per_env_step=0.001", steps=40)
+        settings = dataclasses.replace(learner.config.optimiser, precision=precision)
+        config = dataclasses.replace(learner.config, optimiser=settings)
+        learner.network.train()
+        predicted, scalars = optimise(learner.network, learner.optimiser, batch_of(learner, [0, 5, 12, 21]), config)
+        assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in learner.network.parameters())
+        results.append((predicted, scalars["loss"].item()))
+    assert results[0][1] != results[1][1]  # 8 bits of mantissa: about 1%
+    assert results[1][1] == pytest.approx(results[0][1], rel=0.05)
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("override", ["targets.prefetch=2", "targets.prefetch=-1", "optimiser.precision=half"])
+def test_impossible_settings_of_an_update_are_refused(override):
+    with pytest.raises(UserError, match=r"prefetch must be 0 or 1|precision must be one of"):
+        tiny_config(override)
 
 
 def advanced(*overrides, steps=100, **options):

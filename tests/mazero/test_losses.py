@@ -121,3 +121,54 @@ def test_a_small_batch_can_be_fitted():
     np.testing.assert_allclose(predicted.numpy(), one_hot.value[:, 0].numpy(), atol=0.15)
     assert means["loss_policy"] < 0.1  # 1.1 at the start
     assert means["loss_consistency"] < -0.9
+
+
+def naive_loss(net, b, config):
+    """Sample by sample and step by step, on the layers of inference, from the formula in the module's docstring."""
+    from mazero.transforms import two_hot
+
+    steps, total = b.action.shape[1], 0.0
+    for s in range(len(b.value)):
+        hidden, loss = net.represent(b.obs[s : s + 1, 0]), 0.0
+        for k in range(steps + 1):
+            if k:
+                action = b.action[s : s + 1, k - 1]
+                before = 0.5 * hidden + 0.5 * hidden.detach() if k > 1 else hidden
+                hidden = net.step(before, action)
+                reward = torch.log_softmax(net.reward_logits(hidden, action)[0], -1)
+                loss = loss - (two_hot(b.reward[s, k - 1], 5) * reward).sum()
+                online = net.predictor(net.project(hidden))[0]
+                target = net.project(net.represent(b.obs[s : s + 1, k]))[0].detach()
+                cosine = (online @ target) / (online.norm() * target.norm())
+                loss = loss - config.consistency * cosine * b.real[s, k]
+            value = torch.log_softmax(net.value_logits(hidden)[0], -1)
+            loss = loss - config.value * (two_hot(b.value[s, k], 5) * value).sum()
+            log_p = torch.log_softmax(net.policy_logits(hidden)[0], -1)  # (n, A)
+            for c in range(b.joint_actions.shape[2]):
+                for i, own in enumerate(b.joint_actions[s, k, c]):
+                    loss = loss - b.real[s, k] * b.policy_weight[s, k, c] * log_p[i, own]
+        total = total + b.importance[s] * loss
+    return total / len(b.value) / steps
+
+
+def test_loss_and_gradients_are_those_of_a_plain_restatement():
+    net, b = network(), batch()
+    real = torch.ones(4, 4)
+    real[1, 2:], real[2, 1:] = 0, 0
+    b = changed(b, real=real, importance=torch.tensor([0.2, 1.0, 0.7, 0.4]))
+    config = LossConfig(value=0.25, consistency=2.0)
+    gradients = []
+    for training, compute in (
+        (True, lambda: batch_loss(net, b, config)[0]),
+        (False, lambda: naive_loss(net, b, config)),
+    ):
+        net.train(training)
+        net.zero_grad()
+        loss = compute()
+        loss.backward()
+        gradients.append((loss.detach(), {name: p.grad.clone() for name, p in net.named_parameters()}))
+    torch.testing.assert_close(gradients[0][0], gradients[1][0], rtol=1e-5, atol=1e-6)
+    for name, gradient in gradients[0][1].items():
+        torch.testing.assert_close(
+            gradient, gradients[1][1][name], rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
