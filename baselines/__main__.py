@@ -50,8 +50,10 @@ def run(argv: list[str]) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     algorithm = registry.find(arguments.algorithm)
-    config: Any = load_preset(algorithm.presets, arguments.preset, algorithm.config)
+    config: Any = load_preset(algorithm.presets, arguments.preset, algorithm.config, map_name=arguments.map)
     config = apply_overrides(config, cli.flat_overrides(arguments))
+    if algorithm.resolve is not None:
+        config = _resolve(arguments, algorithm, config)
     return cli.run_train(
         arguments,
         program=PROGRAM,
@@ -59,6 +61,18 @@ def _train(arguments: argparse.Namespace) -> int:
         config=config,
         make_learner=algorithm.make_learner,
     )
+
+
+def _resolve(arguments: argparse.Namespace, algorithm: registry.Algorithm, config: Any) -> Any:
+    """The config with what depends on the environment. Raises: UserError for settings the environment cannot meet."""
+    options, observation = cli.env_options(arguments), config.rollout.observation
+    env = cli.make_env(arguments.map, options, backend=arguments.backend, observation=observation)
+    try:
+        return algorithm.resolve(config, env) if algorithm.resolve else config
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    finally:
+        env.close()
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

@@ -8,10 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from baselines.mappo import learner as mappo
+from baselines.mappo.config import PpoConfig
 from baselines.value_based import learner as value_based
 from baselines.value_based import mixers, qplex
 from baselines.value_based.config import QmixConfig, QplexConfig, ValueConfig
 from envs.interface import EnvInfo
+from baselines.value_based import mixers
+from baselines.value_based.config import QmixConfig
+from envs.interface import EnvInfo, VectorEnv
 from training.config import nearest
 from training.errors import UserError
 from training.evaluation import Policy
@@ -30,6 +35,8 @@ class Algorithm:
     """Called as `make_learner(config, make_env=..., seed=..., device=..., eval_episodes=...)`."""
     load_policy: Callable[..., Policy]
     """Called as `load_policy(config, info, learner_state, device=...)`: the greedy policy of a checkpoint."""
+    resolve: Callable[[Any, VectorEnv], Any] | None = None
+    """Called as `resolve(config, env)` before a run starts: the config with what depends on the environment said."""
 
 
 def _value_based(
@@ -39,11 +46,19 @@ def _value_based(
     return Algorithm(config, presets, make_learner, value_based.load_policy)
 
 
+def _policy_gradient(*, centralized: bool) -> Algorithm:
+    make_learner = partial(mappo.PpoLearner, centralized=centralized)
+    resolve = partial(mappo.resolve, centralized=centralized)
+    return Algorithm(PpoConfig, mappo.PRESETS, make_learner, mappo.load_policy, resolve)
+
+
 ALGORITHMS = {
     "iql": _value_based(ValueConfig, mixers.iql),
     "vdn": _value_based(ValueConfig, mixers.vdn),
     "qmix": _value_based(QmixConfig, mixers.qmix),
     "qplex": _value_based(QplexConfig, qplex.qplex, value_based.PRESETS / "qplex"),
+    "mappo": _policy_gradient(centralized=True),
+    "ippo": _policy_gradient(centralized=False),
 }
 
 

@@ -50,6 +50,22 @@ class VectorEnv(ABC):
     truncated: np.ndarray  # (B,) bool, the episode was cut by the step limit
     won: np.ndarray  # (B,) bool, the finished episode was won
 
+    @property
+    def agent_state_size(self) -> int | None:
+        """F, length of one agent's central input (`agent_state`); None if the environment has none."""
+        return None
+
+    @property
+    def agent_state(self) -> np.ndarray:
+        """(B, n, F) float32, MAPPO's agent-specific central input, made when it is asked for.
+
+        Raises: ValueError if the environment has none.
+        """
+        raise ValueError(
+            f"{self.info.name} has no agent-specific state, got a request for one: "
+            "use `state` with the agent's id (agent_state_size is None)"
+        )
+
     def _allocate(self, info: EnvInfo, num_envs: int) -> None:
         """Set `info`, `num_envs` and the arrays. Raises: ValueError if num_envs < 1."""
         if num_envs < 1:

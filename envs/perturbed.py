@@ -70,6 +70,16 @@ class Perturbed(VectorEnv):
         self._t = np.zeros(env.num_envs, np.int64)  # (B,) steps done in it
         self._started = False
 
+    @property
+    def agent_state_size(self) -> int | None:
+        """That of the environment."""
+        return self.env.agent_state_size
+
+    @property
+    def agent_state(self) -> np.ndarray:
+        """That of the environment: like the state it is never perturbed."""
+        return self.env.agent_state
+
     def reset(self, seed: int | None = None) -> None:
         """New episodes everywhere; see `VectorEnv.reset`."""
         if seed is None and not self._started:

@@ -1,4 +1,4 @@
-"""`python -m mazero train | evaluate | watch | warmup`."""
+"""`python -m mazero train | evaluate | watch | bench | warmup`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 import envs
 from envs.skirmish.watch import add_flags as add_film_flags
 from envs.skirmish.watch import shooting
+from mazero import bench
 from mazero.config import PRESETS, MAZeroConfig
 from mazero.learner import MAZeroLearner
 from mazero.selfplay import NetworkPolicy, SearchPolicy
@@ -56,8 +57,11 @@ def run(argv: list[str]) -> int:
         sub.add_argument("--device", default="cpu")
     warm = commands.add_parser("warmup", help="compile and cache the numba kernels that runs on these maps need")
     warm.add_argument("--map", action="append", required=True, help="may be given several times")
+    speed = commands.add_parser("bench", help="measure search and learning on this machine")
+    bench.add_flags(speed)
     arguments = parser.parse_args(argv)
-    command = {"train": _train, "evaluate": _evaluate, "watch": _watch, "warmup": _warmup}[arguments.command]
+    commands_by_name = {"train": _train, "evaluate": _evaluate, "watch": _watch, "bench": bench.run, "warmup": _warmup}
+    command = commands_by_name[arguments.command]
     return command(arguments)
 
 
@@ -131,9 +135,9 @@ def _load(
     learner.network.load_state_dict(saved["learner"]["network"])
     env = make_play_env(num_envs, config.self_play.observation, 0)
     if arguments.no_search:
-        return NetworkPolicy(learner.network, config), env, options
+        return NetworkPolicy(learner.model, config), env, options
     rng = np.random.default_rng(arguments.seed)
-    return SearchPolicy(learner.network, config, rng=rng, num_simulations=arguments.num_simulations), env, options
+    return SearchPolicy(learner.model, config, rng=rng, num_simulations=arguments.num_simulations), env, options
 
 
 def _warmup(arguments: argparse.Namespace) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mazero.inference import InferenceConfig
 from mazero.networks import NetworkConfig
 from mazero.search import SearchConfig
 
 PRESETS = Path(__file__).parent / "presets"
 VALUE_TARGETS = ("predicted", "search")
 POLICY_WEIGHTS = ("visits", "importance")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class TargetConfig:
     """Whether fresh searches replace the stored ones (a departure: the release throws them away)."""
     target_interval: int = 200
     """Updates between copies into the target network; the copy used is one period old."""
+    prefetch: int = 0
+    """Batches made ahead in a second thread while an update runs, 0 or 1. With 1, a batch does not yet know the
+    priorities and the target network that the update before it leaves: another run than with 0, as repeatable."""
 
     def __post_init__(self) -> None:
         for name in ("unroll_steps", "td_steps", "target_interval"):
@@ -84,6 +89,8 @@ class TargetConfig:
             )
         if self.td_age_share <= 0:
             raise ValueError(f"td_age_share must be positive, got {self.td_age_share}")
+        if self.prefetch not in (0, 1):
+            raise ValueError(f"prefetch must be 0 or 1 batches, got {self.prefetch}")
         if self.value_bootstrap not in VALUE_TARGETS:
             raise ValueError(f"value_bootstrap must be one of {', '.join(VALUE_TARGETS)}, got {self.value_bootstrap!r}")
 
@@ -126,6 +133,8 @@ class OptimiserConfig:
     updates_per_env_step: float = 0.5
     final_learning_rate: float | None = None
     """Linear decay over all planned updates ends here; null keeps the rate constant."""
+    precision: str = "float32"
+    """Of the matrix products of an update, `float32` or `bfloat16` (a departure; pays on a GPU only)."""
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "adam_epsilon", "gradient_norm", "updates_per_env_step"):
@@ -133,6 +142,8 @@ class OptimiserConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
 
 
 @dataclass(frozen=True)
@@ -157,3 +168,4 @@ class MAZeroConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)

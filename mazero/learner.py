@@ -1,21 +1,26 @@
-"""The learner: self-play, replay, targets and updates in one deterministic sequence (one process, one core)."""
+"""The learner: self-play, replay, targets and updates in one deterministic sequence (one process)."""
 
 from __future__ import annotations
 
 import copy
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from envs.interface import VectorEnv
 from mazero.config import MAZeroConfig
-from mazero.losses import batch_loss
+from mazero.inference import make_model
+from mazero.losses import Batch, batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.reanalyze import make_batch
 from mazero.replay import Replay
+from mazero.search import Workspace
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
@@ -23,6 +28,32 @@ from training.seeding import Streams, draw_seed
 
 ROUNDING = 1e-9  # in float64, 0.1 updates a step times 30 steps lies just above 3; other products lie just below
 MakeEnv = Callable[[int, str, int], VectorEnv]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What one update learns from."""
+
+    positions: np.ndarray  # (B,) in the replay
+    batch: Batch
+
+
+def optimise(
+    network: MAZeroNetwork, optimiser: torch.optim.Optimizer, batch: Batch, config: MAZeroConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One step on `batch` with clipped gradients; the network is in training mode.
+
+    Returns: predicted root values (B,) before the step, and scalars () to log.
+    Raises: RuntimeError if the gradient is not finite.
+    """
+    settings = config.optimiser
+    with torch.autocast(batch.obs.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        loss, predicted, scalars = batch_loss(network, batch, config.loss)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm, error_if_nonfinite=True)
+    optimiser.step()
+    return predicted, scalars | {"gradient_norm": norm, "value_target": batch.value[:, 0].mean()}
 
 
 class MAZeroLearner:
@@ -63,6 +94,10 @@ class MAZeroLearner:
         # The target network in use is one period old: `_next_target` waits for the period to end.
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._next_target = copy.deepcopy(self.target)
+        # As search sees them: these follow the weights of the networks.
+        self.model = make_model(self.network, config.inference)
+        self.target_model = make_model(self.target, config.inference)
+        self.reanalyze_workspace = Workspace()
         settings = config.optimiser
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True
@@ -78,7 +113,7 @@ class MAZeroLearner:
         learning = self.replay.size >= self.config.replay.start
         began = time.perf_counter()
         ended = self.self_play.step(
-            self.network, explore=not learning, search_rng=self.streams.search, actor_rng=self.streams.actor
+            self.model, explore=not learning, search_rng=self.streams.search, actor_rng=self.streams.actor
         )
         self._seconds["self_play"] += time.perf_counter() - began
         self.env_steps += self.self_play.env.num_envs
@@ -89,58 +124,97 @@ class MAZeroLearner:
         # Steps played before learning starts are made up for when it does: while the model learns from them, the
         # policy's targets are still those of a uniform search, so it cannot run ahead of a model that knows nothing.
         if self.replay.size >= self.config.replay.start:
-            while self.updates < int(self.env_steps * self.config.optimiser.updates_per_env_step + ROUNDING):
+            self._learn(int(self.env_steps * self.config.optimiser.updates_per_env_step + ROUNDING))
+
+    def _learn(self, goal: int) -> None:
+        """Update until `goal` updates are done.
+
+        With `targets.prefetch` a second thread makes the batch of update u + 1 while update u runs, in this order:
+        batch u, then batch u + 1 beside step u, and only when both are done the priorities and the target network that
+        u leaves. While both run, the thread alone touches the replay, its random streams and the target network, so
+        results do not depend on timing. The first batch of a call is never made ahead: between calls nothing is
+        under way. An error of either side ends the call, after the other has finished.
+        """
+        if self.updates >= goal:
+            return
+        if not self.config.targets.prefetch:
+            while self.updates < goal:
                 self._update()
+            return
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="targets") as thread:
+            drawn = self.draw(self.updates)
+            while self.updates < goal:
+                ahead = thread.submit(self.draw, self.updates + 1) if self.updates + 1 < goal else None
+                outcome = self._step(drawn.batch)
+                following = ahead.result() if ahead else drawn
+                self._conclude(drawn, *outcome)
+                drawn = following
 
     def _update(self) -> None:
+        """One update: draw a batch, step, and let replay and target network know."""
+        drawn = self.draw(self.updates)
+        self._conclude(drawn, *self._step(drawn.batch))
+
+    def draw(self, update: int) -> Drawn:
+        """Positions and targets for update number `update`, counted from 0."""
         config = self.config
-        done = min(1.0, self.updates / self.planned_updates)
         began = time.perf_counter()
+        done = min(1.0, update / self.planned_updates)
         beta = config.replay.beta_start + done * (config.replay.beta_end - config.replay.beta_start)
         positions, importance = self.replay.sample(config.optimiser.batch_size, beta=beta, rng=self.streams.replay)
         batch = make_batch(
             self.replay,
             positions,
             importance,
-            target=self.target,
+            target=self.target_model,
             config=config,
-            updates=self.updates,
+            updates=update,
             planned_updates=self.planned_updates,
             rng=self.streams.reanalyze,
+            device=self.device,
+            workspace=self.reanalyze_workspace,
         )
-        middle = time.perf_counter()
-        if config.optimiser.final_learning_rate is not None:
-            first, last = config.optimiser.learning_rate, config.optimiser.final_learning_rate
+        self._seconds["targets"] += time.perf_counter() - began
+        return Drawn(positions, batch)
+
+    def _step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """One step of the optimiser. Returns the predicted root values (B,) and scalars to log."""
+        settings = self.config.optimiser
+        began = time.perf_counter()
+        if settings.final_learning_rate is not None:
+            done = min(1.0, self.updates / self.planned_updates)
+            first, last = settings.learning_rate, settings.final_learning_rate
             for group in self.optimiser.param_groups:
                 group["lr"] = first + done * (last - first)
         self.network.train()
-        loss, predicted, means = batch_loss(self.network, batch, config.loss)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.network.parameters(), config.optimiser.gradient_norm, error_if_nonfinite=True
-        )
-        self.optimiser.step()
+        predicted, scalars = optimise(self.network, self.optimiser, batch, self.config)
         self.network.eval()
-        self.replay.set_priorities(positions, (predicted - batch.value[:, 0]).cpu().numpy())
+        self.model.weights_changed()
+        self._seconds["update"] += time.perf_counter() - began
+        return predicted, scalars
+
+    def _conclude(self, drawn: Drawn, predicted: Tensor, scalars: dict[str, Tensor]) -> None:
+        """What an update leaves: priorities, the count, the target network, numbers to log."""
+        began = time.perf_counter()
+        self.replay.set_priorities(drawn.positions, (predicted - drawn.batch.value[:, 0]).cpu().numpy())
         self.updates += 1
-        if self.updates % config.targets.target_interval == 0:
+        if self.updates % self.config.targets.target_interval == 0:
             self.target.load_state_dict(self._next_target.state_dict())
             self._next_target.load_state_dict(self.network.state_dict())
-        self._means.add({name: value.item() for name, value in means.items()})
-        self._means.add({"gradient_norm": norm.item(), "value_target": batch.value[:, 0].mean().item()})
-        self._seconds["targets"] += middle - began
-        self._seconds["update"] += time.perf_counter() - middle
+            self.target_model.weights_changed()
+        values = torch.stack(list(scalars.values())).tolist()  # one transfer
+        self._means.add(dict(zip(scalars, values, strict=True)))
+        self._seconds["update"] += time.perf_counter() - began
 
     def evaluate(self) -> dict[str, float]:
         """Greedy episodes with search; without search too, as `policy_win_rate` and `policy_return_mean`."""
         rng = np.random.default_rng(draw_seed(self.streams.eval))
         seed = draw_seed(rng)
         settings = self.config.evaluation
-        policy = SearchPolicy(self.network, self.config, rng=rng, num_simulations=settings.num_simulations)
+        policy = SearchPolicy(self.model, self.config, rng=rng, num_simulations=settings.num_simulations)
         result = evaluate(policy, self._eval_env, seed=seed)
         if settings.policy_only:
-            bare = evaluate(NetworkPolicy(self.network, self.config), self._eval_env, seed=seed)
+            bare = evaluate(NetworkPolicy(self.model, self.config), self._eval_env, seed=seed)
             result |= {"policy_win_rate": bare["win_rate"], "policy_return_mean": bare["return_mean"]}
         return result
 
@@ -171,6 +245,8 @@ class MAZeroLearner:
         """Put back what `state_dict` returned."""
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
+        self.model.weights_changed()
+        self.target_model.weights_changed()
         self._next_target.load_state_dict(state["next_target"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.self_play.load_state_dict(state["self_play"])

@@ -78,7 +78,7 @@ def consistency_loss(network: MAZeroNetwork, states: Tensor, obs: Tensor) -> Ten
     with torch.no_grad():
         target = network.project(network.represent(obs.flatten(0, 1)))
     online = network.predictor(network.project(states.flatten(0, 1)))
-    return -F.cosine_similarity(online, target, dim=-1).view(batch, steps)
+    return -F.cosine_similarity(online.float(), target.float(), dim=-1).view(batch, steps)
 
 
 def batch_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -90,9 +90,11 @@ def batch_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tupl
     states = unroll(network, batch.obs[:, 0], batch.action)  # (B, U + 1, n, H)
     bound = network.config.support
     size = batch.value.shape[0]
-    value_logits = network.value_logits(states.flatten(0, 1)).view(size, steps + 1, -1)
-    reward_logits = network.reward_logits(states[:, 1:].flatten(0, 1), batch.action.flatten(0, 1)).view(size, steps, -1)
-    policy_logits = network.policy_logits(states)  # (B, U + 1, n, A)
+    # .float(): losses are taken in single precision, whatever the matrix products were.
+    value_logits = network.value_logits(states.flatten(0, 1)).float().view(size, steps + 1, -1)
+    reward_logits = network.reward_logits(states[:, 1:].flatten(0, 1), batch.action.flatten(0, 1))
+    reward_logits = reward_logits.float().view(size, steps, -1)
+    policy_logits = network.policy_logits(states).float()  # (B, U + 1, n, A)
 
     value = cross_entropy(value_logits, two_hot(batch.value, bound)).sum(dim=1)
     reward = cross_entropy(reward_logits, two_hot(batch.reward, bound)).sum(dim=1)

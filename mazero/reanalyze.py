@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from mazero.config import MAZeroConfig
+from mazero.inference import Model
 from mazero.losses import Batch
-from mazero.networks import MAZeroNetwork
 from mazero.replay import SEARCH_FIELDS, Replay
-from mazero.search import Root, SearchResult, Workspace, search
+from mazero.search import SearchResult, Workspace, search
 from mazero.targets import policy_weights, standardised_advantages, td_horizon, value_targets
 
 
@@ -29,9 +29,8 @@ def search_fields(result: SearchResult) -> dict[str, np.ndarray]:
     }
 
 
-@torch.inference_mode()
 def search_observations(
-    network: MAZeroNetwork,
+    model: Model,
     obs: np.ndarray,
     available: np.ndarray,
     config: MAZeroConfig,
@@ -47,18 +46,17 @@ def search_observations(
       obs: (B, n, S * O) float32.    available: (B, n, A) bool.    seeds: (B,) uint64.
       num_simulations: N, if other than the config's.
     """
-    device = next(network.parameters()).device
-    root = network.initial_inference(torch.from_numpy(obs).to(device))
     settings = config.search
     if num_simulations is not None:
         settings = replace(settings, num_simulations=num_simulations)
     return search(
-        network.recurrent_inference,
-        Root(root.hidden, root.value, root.policy_logits, available),
+        model.recurrent,
+        model.roots(obs, available),
         settings,
         seeds,
         noise=noise,
         workspace=workspace,
+        threads=torch.get_num_threads(),
     )
 
 
@@ -67,18 +65,21 @@ def make_batch(
     positions: np.ndarray,
     importance: np.ndarray,
     *,
-    target: MAZeroNetwork,
+    target: Model,
     config: MAZeroConfig,
     updates: int,
     planned_updates: int,
     rng: np.random.Generator,
+    device: str | torch.device = "cpu",
+    workspace: Workspace | None = None,
 ) -> Batch:
     """Targets for the drawn positions.
 
     Args:
       positions: (B,) int64.    importance: (B,) float32 replay weights.
-      target: network that bootstraps and searches.    updates, planned_updates: done so far, and in all.
+      target: model that bootstraps and searches.    updates, planned_updates: done so far, and in all.
       rng: draws actions beyond episode ends, which samples are reanalysed, and the seeds of their searches.
+      device: where the batch is to lie.    workspace: memory of the searches, to use again.
     """
     steps = config.targets.unroll_steps
     index = positions[:, None] + np.arange(steps + 1)  # (B, U + 1)
@@ -93,7 +94,7 @@ def make_batch(
     obs = replay.stacked_obs(inside, config.network.stacked_observations)
 
     if config.targets.reanalyze_ratio > 0:
-        stored = _reanalysed(replay, inside, real, obs, target=target, config=config, rng=rng)
+        stored = _reanalysed(replay, inside, real, obs, target=target, config=config, rng=rng, workspace=workspace)
     else:
         stored = {name: getattr(replay, name)[inside] for name in SEARCH_FIELDS}
     value = _value_targets(
@@ -112,7 +113,6 @@ def make_batch(
         alpha=config.loss.awpo_alpha,
         weight_cap=config.loss.weight_cap,
     )
-    device = next(target.parameters()).device
 
     def tensor(array: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device=device, dtype=dtype)
@@ -133,7 +133,7 @@ def _value_targets(
     replay: Replay,
     positions: np.ndarray,
     *,
-    target: MAZeroNetwork,
+    target: Model,
     config: MAZeroConfig,
     updates: int,
     planned_updates: int,
@@ -168,10 +168,8 @@ def _value_targets(
     return value_targets(reward, bootstrap, horizon=horizon, discount=config.search.discount)
 
 
-@torch.inference_mode()
-def _predict_values(network: MAZeroNetwork, obs: np.ndarray) -> np.ndarray:
-    device = next(network.parameters()).device
-    return network.initial_inference(torch.from_numpy(obs).to(device)).value.cpu().numpy()
+def _predict_values(model: Model, obs: np.ndarray) -> np.ndarray:
+    return model.roots(obs).value.cpu().numpy()
 
 
 def _reanalysed(
@@ -180,9 +178,10 @@ def _reanalysed(
     real: np.ndarray,
     obs: np.ndarray,
     *,
-    target: MAZeroNetwork,
+    target: Model,
     config: MAZeroConfig,
     rng: np.random.Generator,
+    workspace: Workspace | None,
 ) -> dict[str, np.ndarray]:
     """Stored searches at `inside` (B, U + 1), those of a share of the samples replaced by fresh ones.
 
@@ -204,6 +203,7 @@ def _reanalysed(
         config,
         seeds=rng.integers(0, 2**64, len(unique), dtype=np.uint64),
         noise=True,
+        workspace=workspace,
     )
     fresh: dict[str, Any] = search_fields(result)
     for name in SEARCH_FIELDS:

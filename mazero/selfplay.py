@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from envs.interface import VectorEnv
 from mazero.config import MAZeroConfig
-from mazero.networks import MAZeroNetwork
+from mazero.inference import Model
 from mazero.reanalyze import search_fields, search_observations
 from mazero.replay import FIELDS, Episode
 from mazero.search import SearchResult, Workspace
@@ -80,7 +79,7 @@ class SelfPlay:
         self._workspace = Workspace()
 
     def step(
-        self, network: MAZeroNetwork, *, explore: bool, search_rng: np.random.Generator, actor_rng: np.random.Generator
+        self, model: Model, *, explore: bool, search_rng: np.random.Generator, actor_rng: np.random.Generator
     ) -> list[tuple[Episode, dict[str, float]]]:
         """Search, act, and return the episodes that ended with their outcome (return, length, won).
 
@@ -90,7 +89,7 @@ class SelfPlay:
         env = self.env
         obs = self._stack.push(env.obs, self._fresh)
         result = search_observations(
-            network,
+            model,
             obs,
             env.available_actions,
             self.config,
@@ -147,13 +146,13 @@ class SearchPolicy:
 
     def __init__(
         self,
-        network: MAZeroNetwork,
+        model: Model,
         config: MAZeroConfig,
         *,
         rng: np.random.Generator,
         num_simulations: int | None = None,
     ) -> None:
-        self._network, self._config, self._rng = network, config, rng
+        self._model, self._config, self._rng = model, config, rng
         self._num_simulations = num_simulations
         self._stack = ObservationStack(config.network.stacked_observations)
         self._workspace = Workspace()
@@ -167,7 +166,7 @@ class SearchPolicy:
         obs = self._stack.push(env.obs, np.zeros(env.num_envs, np.bool_))
         running = np.flatnonzero(~env.finished)
         result = search_observations(
-            self._network,
+            self._model,
             np.ascontiguousarray(obs[running]),
             np.ascontiguousarray(env.available_actions[running]),
             self._config,
@@ -184,19 +183,16 @@ class SearchPolicy:
 class NetworkPolicy:
     """Decentralised execution: every agent takes its own most likely available action, without search."""
 
-    def __init__(self, network: MAZeroNetwork, config: MAZeroConfig) -> None:
-        self._network = network
+    def __init__(self, model: Model, config: MAZeroConfig) -> None:
+        self._model = model
         self._stack = ObservationStack(config.network.stacked_observations)
 
     def start(self, num_envs: int) -> None:
         """Forget the observations of earlier episodes."""
         self._stack = ObservationStack(self._stack.depth)
 
-    @torch.inference_mode()
     def act(self, env: VectorEnv) -> np.ndarray:
         """Joint actions (B, n)."""
         obs = self._stack.push(env.obs, np.zeros(env.num_envs, np.bool_))
-        device = next(self._network.parameters()).device
-        hidden = self._network.represent(torch.from_numpy(obs).to(device))
-        logits = self._network.policy_logits(hidden).cpu().numpy()
+        logits = self._model.roots(obs).policy_logits.cpu().numpy()
         return np.where(env.available_actions, logits, -np.inf).argmax(axis=-1)

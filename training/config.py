@@ -93,13 +93,29 @@ def apply_overrides(config: C, overrides: Sequence[str]) -> C:
     return from_dict(type(config), data)
 
 
-def load_preset(directory: Path, name: str, cls: type[C]) -> C:
-    """Read `directory/name.yaml` into dataclass `cls`. Raises UserError listing the presets if there is none."""
+def load_preset(directory: Path, name: str, cls: type[C], *, map_name: str | None = None) -> C:
+    """Read `directory/name.yaml` into dataclass `cls`.
+
+    A preset may hold a section `maps` with changes by the name of the map; those of `map_name` are applied.
+
+    Raises: UserError listing the presets if there is none of that name.
+    """
     path = directory / f"{name}.yaml"
     if not path.is_file():
         names = sorted(p.stem for p in directory.glob("*.yaml"))
         raise UserError(f"unknown preset {name!r}: {nearest(name, names)} (presets: {', '.join(names)})")
-    return from_dict(cls, yaml.safe_load(path.read_text()) or {})
+    data = yaml.safe_load(path.read_text()) or {}
+    changes = data.pop("maps", {}).get(map_name, {})
+    return from_dict(cls, _merged(data, changes))
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the leaves of `changes` put in their places."""
+    result = dict(base)
+    for key, value in changes.items():
+        inner = result.get(key)
+        result[key] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return result
 
 
 def _coerce(value: Any, kind: Any, where: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from envs.interface import EnvInfo, Snapshot, VectorEnv, require_known, restore_arrays
 from envs.skirmish import contract
+from envs.skirmish.agent_state import agent_state_size, fill_agent_state
 from envs.skirmish.maps import MapSpec, agent_types, load_map, packed_spots
 from envs.skirmish.options import (
     SkirmishOptions,
@@ -93,6 +94,8 @@ class SkirmishEnv(VectorEnv):
         self._key = np.zeros(2, np.uint64)
         self._seed = seed
         self._started = False
+        self._agent_state: np.ndarray | None = None
+        self._agent_state_old = True
 
     @property
     def alive(self) -> np.ndarray:
@@ -103,6 +106,30 @@ class SkirmishEnv(VectorEnv):
     def kinds(self) -> np.ndarray:
         """(B, U) types of the units, as rows of `spec.kinds` and `profile`."""
         return self.marks[:, tables.KIND]
+
+    @property
+    def agent_state_size(self) -> int | None:
+        """F, see `agent_state.py`."""
+        return agent_state_size(self.layout)
+
+    @property
+    def agent_state(self) -> np.ndarray:
+        """(B, n, F) float32 central inputs, overwritten by the next request after a step or reset.
+
+        They are made at the first request after a change, so who does not ask does not pay.
+        """
+        size = self.agent_state_size
+        if size is None:
+            return super().agent_state  # raises
+        if self._agent_state is None:
+            self._agent_state = np.zeros((self.num_envs, self.info.n_agents, size), np.float32)
+        if self._agent_state_old:
+            seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout)
+            slots = np.ones(self.num_envs, np.bool_)
+            history = (self.available_actions, self.last_action, self.t)
+            fill_agent_state(*seen, *history, slots, self._agent_state)
+            self._agent_state_old = False
+        return self._agent_state
 
     def reset(self, seed: int | None = None) -> None:
         """New episodes everywhere. Raises: ValueError for a seed outside [0, 2^64)."""
@@ -252,6 +279,7 @@ class SkirmishEnv(VectorEnv):
 
     def _describe(self, slots: np.ndarray) -> None:
         """Availability, observations and state of the slots marked True."""
+        self._agent_state_old = True
         seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout)
         contract.fill_available(*seen, self.grids, slots, self.available_actions)
         contract.fill_obs(*seen, self.grids, self.available_actions, self.last_action, self.t, slots, self.obs)

@@ -141,6 +141,11 @@ class GeneratedEnv(SkirmishEnv):
         self.max_rewards = np.full(b, self.max_reward)  # (B,) largest returns that scale the rewards
 
     @property
+    def agent_state_size(self) -> None:
+        """None: MAPPO's central input is defined for SMAC's maps only."""
+        return None
+
+    @property
     def capabilities(self) -> np.ndarray:
         """(B, n, C) float32: attack probability and health level if they are drawn, type one-hot."""
         return contract_v2.capabilities(self.kinds, self.profile, self.layout, self.traits)

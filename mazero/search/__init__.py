@@ -1,7 +1,16 @@
 """Sampled tree search over joint actions with OS(lambda) values (MAZero, arXiv 2405.11778)."""
 
-from mazero.search.base import RecurrentFn, Root, SearchConfig, SearchResult
+from mazero.search.base import InPlaceModel, RecurrentFn, Root, SearchConfig, SearchResult
 from mazero.search.reference import reference_search
 from mazero.search.search import Workspace, search
 
-__all__ = ["RecurrentFn", "Root", "SearchConfig", "SearchResult", "Workspace", "reference_search", "search"]
+__all__ = [
+    "InPlaceModel",
+    "RecurrentFn",
+    "Root",
+    "SearchConfig",
+    "SearchResult",
+    "Workspace",
+    "reference_search",
+    "search",
+]

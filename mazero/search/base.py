@@ -5,7 +5,7 @@ Learning by Planning*, ICLR 2024 (arXiv 2405.11778). Axes: B roots, n agents, A 
 actions, N simulations, H hidden units per agent.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -130,6 +130,22 @@ class RecurrentFn(Protocol):
         ...
 
 
+class InPlaceModel(Protocol):
+    """A model that works in the search's own memory (CPU, float32), which saves the copies in and out of it."""
+
+    def step_in_place(
+        self, hidden: np.ndarray, rows: np.ndarray, actions: np.ndarray, first: int, outputs: np.ndarray
+    ) -> None:
+        """Takes one joint action in each of B hidden states; may be called from several threads at once.
+
+        Args:
+          hidden: (R, n, H) float32, all states of the search: row rows[b] is read, row first + b is written.
+          rows: (B,) int64.    actions: (B, n) int64.    first: int.
+          outputs: (B, 2 + n * A) float32, filled: reward, value of the next state, its policy logits.
+        """
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class SearchResult:
     """What a search found out about each root. Children stand in lexicographic order of their joint actions.
@@ -149,6 +165,13 @@ class SearchResult:
     log_beta: np.ndarray  # (B, K) float64: log of the probability of a single draw
     reward: np.ndarray  # (B, K) float64: predicted reward
     child_value: np.ndarray  # (B, K) float64: the network's value of the child (0 if never visited)
+
+    @classmethod
+    def joined(cls, parts: "list[SearchResult]") -> "SearchResult":
+        """The results of several searches as one, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     @property
     def mask(self) -> np.ndarray:

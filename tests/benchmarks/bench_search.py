@@ -1,6 +1,7 @@
 """Cost of the search tree alone: `python -m tests.benchmarks.bench_search` prints microseconds per simulation and root.
 
-The model is a table look-up that costs next to nothing; its share is measured without the kernels and reported too.
+The model is a table look-up that costs next to nothing. The kernels are timed in a loop of their own, with outputs
+drawn beforehand; what a search takes beyond that is glue: copies, calls of torch, the look-up.
 """
 
 import argparse
@@ -11,16 +12,17 @@ import numpy as np
 import torch
 
 from mazero.search import Root, SearchConfig, Workspace, search
+from mazero.search import tree as trees
 
 
-def trivial_model(num_roots: int, n_agents: int, n_actions: int):
+def trivial_model(num_roots: int, n_agents: int, n_actions: int, scale: float):
     """A model whose outputs are drawn beforehand, and the roots to go with it."""
     draw = torch.Generator().manual_seed(0)
     pool = [
         (
             torch.randn(num_roots, generator=draw),
             torch.randn(num_roots, generator=draw),
-            torch.randn(num_roots, n_agents, n_actions, generator=draw),
+            scale * torch.randn(num_roots, n_agents, n_actions, generator=draw),
         )
         for _ in range(64)
     ]
@@ -37,7 +39,7 @@ def trivial_model(num_roots: int, n_agents: int, n_actions: int):
 
 def measure(num_roots: int, args: argparse.Namespace) -> float:
     """Least seconds of `repeats` searches, after one to compile and warm up."""
-    recurrent_fn, root = trivial_model(num_roots, args.agents, args.actions)
+    recurrent_fn, root = trivial_model(num_roots, args.agents, args.actions, args.logit_scale)
     config = SearchConfig(num_simulations=args.simulations, num_sampled_actions=args.sampled)
     workspace = Workspace()
     seconds = []
@@ -49,6 +51,33 @@ def measure(num_roots: int, args: argparse.Namespace) -> float:
     return min(seconds[1:])
 
 
+def measure_kernels(num_roots: int, args: argparse.Namespace) -> tuple[float, float, float]:
+    """Least seconds of the calls of `begin`, of all N of `descend` and of all N of `extend` that make up one search."""
+    b, n, a = num_roots, args.agents, args.actions
+    config = SearchConfig(num_simulations=args.simulations, num_sampled_actions=args.sampled)
+    tree, const = trees.allocate(b, n, a, config), trees.constants(config)
+    draw = np.random.default_rng(0)
+    scale = np.concatenate([np.ones(2), np.full(n * a, args.logit_scale)])
+    pool = [(draw.standard_normal((b, 2 + n * a)) * scale).astype(args.dtype) for _ in range(32)]
+    legal, status, seeds = np.ones((b, n, a), np.bool_), np.empty(b, np.int64), np.arange(b, dtype=np.uint64)
+    rows, actions = np.empty(b, np.int64), np.empty((b, n), np.int64)
+    least = np.full((3, args.simulations + 1), np.inf)  # the least of each call: others may use the machine, too
+    for _ in range(args.repeats + 1):  # the first compiles
+        start = time.perf_counter()
+        trees.begin(tree, const, seeds, pool[0], legal, True, status)
+        least[0, 0] = min(least[0, 0], time.perf_counter() - start)
+        for simulation in range(1, args.simulations + 1):
+            outputs = pool[simulation % len(pool)]
+            start = time.perf_counter()
+            trees.descend(tree, const, simulation, rows, actions)
+            middle = time.perf_counter()
+            trees.extend(tree, const, simulation, outputs, status)
+            stop = time.perf_counter()
+            least[1, simulation] = min(least[1, simulation], middle - start)
+            least[2, simulation] = min(least[2, simulation], stop - middle)
+    return float(least[0, 0]), float(least[1, 1:].sum()), float(least[2, 1:].sum())
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--roots", type=int, nargs="+", default=[4, 32, 256])
@@ -57,15 +86,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sampled", type=int, default=10, help="K, joint actions drawn per node")
     parser.add_argument("--simulations", type=int, default=50, help="N, simulations per search")
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--logit-scale", type=float, default=1.0, help="10 or more: few children, deep trees")
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float64", help="of the kernels' outputs")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     for num_roots in args.roots:
         seconds = measure(num_roots, args)
         per_root = seconds / (num_roots * args.simulations)
+        begin, descend, extend = (x / (num_roots * args.simulations) * 1e6 for x in measure_kernels(num_roots, args))
+        kernels = begin + descend + extend
         sys.stdout.write(
             f"B={num_roots:4d} N={args.simulations} K={args.sampled} n={args.agents} A={args.actions}: "
             f"{seconds * 1e3:8.2f} ms a search, {per_root * 1e6:6.2f} us per simulation and root, "
-            f"{1 / per_root:10.0f} simulations/s\n"
+            f"{1 / per_root:10.0f} simulations/s; kernels {kernels:.2f} us (begin {begin:.2f}, descend {descend:.2f}, "
+            f"extend {extend:.2f}), glue {per_root * 1e6 - kernels:.2f} us\n"
         )
     return 0
 

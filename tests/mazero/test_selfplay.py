@@ -77,11 +77,9 @@ def test_an_episode_in_the_replay_is_what_was_played():
 @pytest.mark.parametrize("kind", ["search", "network"])
 def test_policies_play_whole_episodes_with_legal_actions(kind):
     learner = tiny_learner()
-    network, config = learner.network, learner.config
+    model, config = learner.model, learner.config
     policy = (
-        SearchPolicy(network, config, rng=np.random.default_rng(0))
-        if kind == "search"
-        else NetworkPolicy(network, config)
+        SearchPolicy(model, config, rng=np.random.default_rng(0)) if kind == "search" else NetworkPolicy(model, config)
     )
     out = evaluate(policy, learner._eval_env, seed=3)
     assert out["num_episodes"] == 4 and out["length_mean"] == 10

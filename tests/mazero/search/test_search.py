@@ -212,7 +212,7 @@ def test_wrong_seeds_and_wrong_models():
         following, reward, value, logits = recurrent_fn(hidden, joint_action)
         return following, reward[:, None], value, logits
 
-    with pytest.raises(ValueError, match=r"recurrent_fn must return a reward of shape \(3,\), got \(3, 1\)"):
+    with pytest.raises(ValueError, match=r"the model must return a reward of shape \(3,\), got \(3, 1\)"):
         search(wide, root, CONFIG, seeds_of(3), noise=False)
 
 

@@ -1,6 +1,7 @@
 """The kernels one by one: OS(lambda) by hand, expansion, noise, and the finished tree against its definition."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -21,10 +22,11 @@ def os_lambda(filed_by_depth, rho, lam, *, order_seed=0):
     first = [(d, filed_by_depth[d][0]) for d in sorted(filed_by_depth)]
     rest = [(d, x) for d, xs in filed_by_depth.items() for x in xs[1:]]
     np.random.default_rng(order_seed).shuffle(rest)
-    trees._new_node(tree.nodes[0], 0, -1, 0, 1, 0.0, 0.0)
-    for d, x in [*first, *rest]:
-        arrays = tree.nodes[0], tree.filed[0], tree.filed_count[0], tree.kept_sum[0]
-        trees._file(*arrays, const.kept, const.weight, 0, int(d), float(x))
+    node = trees.ROOT
+    trees._new_node(0, node, tree.nodes, 1, 0.0, float(first[0][1]))
+    trees._open(0, node, tree.nodes, tree.prior, tree.edge, tree.filed, tree.level)
+    for d, x in [*first[1:], *rest]:
+        trees._file(0, node, tree.nodes, tree.filed, tree.level, const.kept, const.weight, int(d), float(x))
     assert tree.nodes["visits"][0, 0] == len(values)
     return tree.nodes["value"][0, 0]
 
@@ -77,7 +79,7 @@ def test_dirichlet_moments(alpha):
     rng = np.array([np.uint64(7)])
     draws = np.empty((20_000, 5))
     for row in draws:
-        trees._dirichlet(rng, alpha, legal, row)
+        trees._dirichlet(rng, 0, alpha, legal, row)
     assert (draws[:, 2] == 0).all()
     np.testing.assert_allclose(draws.sum(axis=1), 1.0)
     variance = 3 / 16 / (4 * alpha + 1)
@@ -87,13 +89,13 @@ def test_dirichlet_moments(alpha):
 
 def test_minute_alpha_gives_no_division_by_zero():
     row = np.empty(3)
-    trees._dirichlet(np.array([np.uint64(7)]), 1e-6, np.array([True, False, True]), row)
+    trees._dirichlet(np.array([np.uint64(7)]), 0, 1e-6, np.array([True, False, True]), row)
     assert np.isfinite(row).all() and row.sum() == pytest.approx(1.0) and row[1] == 0.0
 
 
 def test_uniform_numbers_are_uniform():
     rng = np.array([np.uint64(3)])
-    draws = np.array([trees._uniform(rng) for _ in range(50_000)])
+    draws = np.array([trees._uniform(rng, 0) for _ in range(50_000)])
     assert draws.min() >= 0.0 and draws.max() < 1.0
     counts = np.bincount((draws * 50).astype(int), minlength=50)
     assert ((counts - 1000) ** 2 / 1000).sum() < 95  # chi-squared, 49 degrees of freedom: chance 1e-4
@@ -109,7 +111,7 @@ def test_a_finished_tree_obeys_the_definition(n_agents):
     for b, node in itertools.product(range(3), range(61)):
         nodes = tree.nodes[b]
         count = nodes["num_children"][node]
-        actions = [tuple(x) for x in tree.joint_action[b, node, :count].tolist()]
+        actions = [tuple(x) for x in tree.joint_actions(node)[b, :count].tolist()]
         assert actions == sorted(set(actions))
         assert 1 <= count <= min(6, 4**n_agents)
         below = tree.child[b, node, :count]
@@ -130,3 +132,120 @@ def test_a_finished_tree_obeys_the_definition(n_agents):
             if at == node:
                 filed.setdefault(d, []).append(target)
         assert nodes["value"][node] == pytest.approx(os_lambda_reference(filed, 0.6, 0.7), abs=1e-12)
+
+
+def drive(dtype, *, n, a, config, logit_scale=1.0):
+    """A tree of 4 roots grown from float32 numbers given as `dtype`, and what the kernels said on the way."""
+    draw = np.random.default_rng(5)
+    outputs = draw.standard_normal((config.num_simulations + 1, 4, 2 + n * a)).astype(np.float32)
+    outputs[:, :, 2:] *= logit_scale
+    tree, const, status = trees.allocate(4, n, a, config), trees.constants(config), np.empty(4, np.int64)
+    legal = draw.random((4, n, a)) < 0.7
+    legal[:, :, 0] = True
+    rows, actions = np.empty(4, np.int64), np.empty((4, n), np.int64)
+    assert trees.begin(tree, const, np.arange(4, dtype=np.uint64), outputs[0].astype(dtype), legal, True, status) == 0
+    told = []
+    for simulation in range(1, config.num_simulations + 1):
+        trees.descend(tree, const, simulation, rows, actions)
+        told.append((rows.tolist(), actions.tolist()))
+        assert trees.extend(tree, const, simulation, outputs[simulation].astype(dtype), status) == 0
+    return tree, told
+
+
+@pytest.mark.parametrize(("n", "a", "k"), [(3, 9, 10), (12, 36, 7), (2, 3, 80)])
+def test_float32_outputs_give_the_tree_of_the_same_numbers_in_float64(n, a, k):
+    config = SearchConfig(num_simulations=40, num_sampled_actions=k)
+    (single, told), (double, expected) = (drive(t, n=n, a=a, config=config) for t in (np.float32, np.float64))
+    assert told == expected
+    for field in ("visits", "parent", "slot", "depth", "num_children", "height", "reward", "predicted", "value"):
+        np.testing.assert_array_equal(single.nodes[field], double.nodes[field], field)
+    for b, node in itertools.product(range(4), range(41)):
+        count = single.nodes["num_children"][b, node]
+        for field in (single.prior, double.prior), (single.key, double.key), (single.child, double.child):
+            np.testing.assert_array_equal(*(x[b, node, :count] for x in field))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("column", [0, 1, 2, 28])
+def test_outputs_that_are_not_finite_are_found(dtype, bad, column):
+    config = SearchConfig(num_simulations=1)
+    tree, const, status = trees.allocate(3, 3, 9, config), trees.constants(config), np.empty(3, np.int64)
+    outputs = np.full((3, 29), np.finfo(dtype).max, dtype)  # large is not infinite
+    legal, seeds = np.ones((3, 3, 9), bool), np.arange(3, dtype=np.uint64)
+    assert trees.begin(tree, const, seeds, outputs, legal, False, status) == 0
+    trees.descend(tree, const, 1, np.empty(3, np.int64), np.empty((3, 3), np.int64))
+    outputs[1, column:] = bad
+    assert trees.extend(tree, const, 1, outputs, status) == 1
+    assert status.tolist() == [trees.FINE, column, trees.FINE]
+
+
+def test_the_exponential_is_exact_to_the_last_places():
+    x = -np.concatenate([np.linspace(0, 707.9, 3001), np.geomspace(1e-300, 700, 1000)])
+    found = np.array([trees._exp(np.float64(v)) for v in x])
+    np.testing.assert_allclose(found, [math.exp(v) for v in x], rtol=5e-16, atol=0)
+    assert trees._exp(np.float64(0.0)) == 1.0
+    assert trees._exp(np.float64(-709.0)) == trees._exp(np.float64(-1e308)) == 0.0
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40))
+def test_the_advantage_range_is_the_least_and_the_greatest(values):
+    row = np.array([[np.inf, *values, -np.inf, np.nan]])  # neither the root nor what lies behind the end counts
+    assert trees._advantage_range(0, row, 1 + len(values)) == (min(values), max(values))
+
+
+@pytest.mark.parametrize(
+    ("n", "a"), [(1, 1), (1, 2), (3, 9), (9, 128), (10, 70), (27, 36), (63, 2), (64, 2), (5, 30_000)]
+)
+@pytest.mark.parametrize("k", [1, 10, 64, 65, 200])
+def test_children_are_the_draws_merged_and_sorted(n, a, k):
+    """Against tuples, searched by numpy; a = 128 with 9 agents fills a word to its last bit."""
+    config = SearchConfig(num_simulations=1, num_sampled_actions=k)
+    tree = trees.allocate(1, n, a, config)
+    weight = np.random.default_rng(n * a).exponential(size=(n, a)) ** 4  # peaked: some draws coincide
+    weight[:, a // 2 + 1 :] *= weight[:, : (a - 1) // 2] > 1e-3  # some actions are impossible, perhaps the last one
+    tree.weight[0, : n * a] = weight.ravel()
+    tree.rng[0] = np.uint64(77)
+    arrays = tree.key, tree.prior, tree.child, tree.weight, tree.limit, tree.score, tree.draw, tree.rng
+    count = trees._draw_children(0, 1, *arrays, k, a, trees._bits(a))
+
+    state, draws = np.array([77], np.uint64), []
+    cumulated = np.cumsum(weight, axis=1)
+    for _ in range(k):
+        uniform = [trees._uniform(state, 0) for _ in range(n)]
+        draws.append(tuple(int(np.searchsorted(c, u * c[-1], "right")) for c, u in zip(cumulated, uniform)))
+    expected = sorted(set(draws))
+    assert [tuple(x) for x in tree.joint_actions(1)[0, :count].tolist()] == expected
+    assert tree.prior[0, 1, :count].tolist() == [draws.count(x) / k for x in expected]
+    assert (tree.child[0, 1, :count] == trees.UNVISITED).all()
+    assert tree.rng[0] == state[0]
+
+
+def test_a_number_rounded_up_to_the_total_takes_the_last_possible_action():
+    tree = trees.allocate(1, 1, 4, SearchConfig(num_simulations=1, num_sampled_actions=1))
+    for weights, action in (([1e-320, 5e-324, 0.0, 0.0], 1), ([0.0, 0.0, 5e-324, 0.0], 2)):
+        drawn = set()
+        for seed in range(50):  # subnormal totals: every u above a half is rounded up to the total
+            tree.weight[0, :4] = weights
+            tree.rng[0] = np.uint64(seed)
+            arrays = tree.key, tree.prior, tree.child, tree.weight, tree.limit, tree.score, tree.draw, tree.rng
+            trees._draw_children(0, 1, *arrays, 1, 4, 2)
+            drawn.add(int(tree.joint_actions(1)[0, 0, 0]))
+        assert max(drawn) <= action and drawn <= set(np.flatnonzero(weights).tolist())
+
+
+@pytest.mark.parametrize("logit_scale", [1.0, 30.0])
+def test_edges_repeat_what_nodes_say(logit_scale):
+    """Edges of nodes with visited children: the child's advantage, prior / (1 + visits). 30: few children, deep."""
+    config = SearchConfig(num_simulations=80, num_sampled_actions=6)
+    tree, _ = drive(np.float64, n=2, a=4, config=config, logit_scale=logit_scale)
+    assert (tree.nodes["depth"].max() > 20) == (logit_scale > 1)
+    for b, node in itertools.product(range(4), range(81)):
+        for c in range(tree.nodes["num_children"][b, node] if tree.nodes["visits"][b, node] > 1 else 0):
+            below = tree.child[b, node, c]
+            visits = 0 if below == trees.UNVISITED else tree.nodes["visits"][b, below]
+            advantage = 0.0 if below == trees.UNVISITED else tree.advantage[b, below]
+            assert tree.edge[b, node, :, c].tolist() == [advantage, tree.prior[b, node, c] / (1 + visits)]
+            if visits:
+                assert (tree.nodes["parent"][b, below], tree.nodes["slot"][b, below]) == (node, c)

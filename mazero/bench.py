@@ -1,0 +1,406 @@
+"""`python -m mazero bench`: how fast search and learning run here, where the time goes, and what bounds it.
+
+Every figure is a median over repeats. Networks have random weights (heads too: zero ones would make every value equal
+and the trees unlike those of a run) and roots are states of the map after a few random steps, with all actions allowed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import envs
+from envs.skirmish.policies import random_actions
+from mazero.config import PRESETS, MAZeroConfig
+from mazero.inference import make_model
+from mazero.learner import MAZeroLearner, optimise
+from mazero.losses import batch_loss
+from mazero.networks import MAZeroNetwork
+from mazero.search import Workspace, search
+from training import cli, provenance
+from training.config import apply_overrides, load_preset
+from training.errors import UserError
+
+ANCHORS = json.loads((Path(__file__).parent / "anchors.json").read_text(encoding="utf-8"))
+SECTIONS = ("search", "update", "sweep")
+SWEEP: dict[str, tuple[Any, ...]] = {
+    "agents": ("2s_vs_1sc", "3m", "5m_vs_6m", "8m", "10m_vs_11m", "27m_vs_30m"),
+    "num_sampled_actions": (5, 10, 20, 50),
+    "num_simulations": (25, 50, 100, 200),
+    "batch": (1, 4, 16, 64, 256, 1024),
+}
+SWEEP_BASE: dict[str, Any] = {"agents": "3m", "num_sampled_actions": 10, "num_simulations": 100, "batch": 64}
+WEIGHT_NOISE = 0.05
+REPLAY_BATCHES = (
+    20  # size of the replay in batches: positions drawn twice, which are searched once, are few, as in a run
+)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of the subcommand."""
+    parser.add_argument("--map", action="append", help="may be given several times (default: 3m)")
+    parser.add_argument("--batch", type=int, nargs="+", default=[4, 32, 256], help="roots searched together")
+    parser.add_argument("--num-simulations", type=int, nargs="+", default=[100], help="N")
+    parser.add_argument("--num-sampled-actions", type=int, nargs="+", default=[10], help="K")
+    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=["search", "update"], help="what to measure")
+    parser.add_argument("--repeats", type=int, default=3, help="of which the median counts (default: %(default)s)")
+    parser.add_argument("--preset", default="paper", help="sizes of everything else (default: %(default)s)")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", nargs="+", default=[], metavar="KEY=VALUE", help="change a setting"
+    )
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path, default=None, help="write the record here")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The subcommand. Raises: UserError for bad input, before anything is measured."""
+    for name in ("batch", "num_simulations", "num_sampled_actions"):
+        if min(getattr(arguments, name)) < 1:
+            raise UserError(f"--{name.replace('_', '-')} takes positive integers, got {min(getattr(arguments, name))}")
+    if arguments.repeats < 1:
+        raise UserError(f"--repeats must be at least 1, got {arguments.repeats}")
+    if arguments.json is not None and not arguments.json.parent.is_dir():
+        raise UserError(f"--json needs an existing folder, got {arguments.json}: create {arguments.json.parent}")
+    cli.set_threads(arguments.threads)
+    cli.check_device(arguments.device)
+    # One observation, of the plain family: the sizes of the anchors.
+    basis = ["network.stacked_observations=1", "self_play.observation=smac"]
+    overrides = [*basis, *cli.flat_overrides(arguments)]
+    config = apply_overrides(load_preset(PRESETS, arguments.preset, MAZeroConfig), overrides)
+    maps = arguments.map or ["3m"]
+    for name in maps:
+        cli.make_env(name, {}, backend=None, num_envs=1, observation=config.self_play.observation, seed=0)
+    record = measure(
+        config,
+        maps=maps,
+        batches=arguments.batch,
+        num_simulations=arguments.num_simulations,
+        sampled=arguments.num_sampled_actions,
+        repeats=arguments.repeats,
+        device=arguments.device,
+        sections=arguments.only,
+        report=lambda line: print(line, flush=True),  # noqa: T201 - the command's answer
+    )
+    if arguments.json is not None:
+        text = json.dumps(record, indent=1) + "\n"
+        partial = arguments.json.with_name(arguments.json.name + ".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(arguments.json)
+    return 0
+
+
+def measure(
+    config: MAZeroConfig,
+    *,
+    maps: list[str],
+    batches: list[int],
+    num_simulations: list[int],
+    sampled: list[int],
+    repeats: int,
+    device: str,
+    sections: list[str],
+    report: Callable[[str], None],
+) -> dict[str, Any]:
+    """All sections asked for.
+
+    Args:
+      config: sizes of networks, search and updates.    maps: their sizes and observations are used.
+      batches, num_simulations, sampled: B, N and K of the searches; every combination is measured.
+      repeats: of every figure.    report: called with a line of text for each result.
+    Returns: the JSON-able record.
+    """
+    record: dict[str, Any] = {
+        "provenance": provenance.collect(
+            backend="skirmish",
+            threads=torch.get_num_threads(),
+            device=device,
+            command=provenance.command_line("mazero"),
+        ),
+        "speed_of_machine": machine_speed(repeats),
+        "inference": {"backend": config.inference.backend, "precision": config.inference.precision},
+        "anchors": ANCHORS["source"],
+    }
+    speed = record["speed_of_machine"]
+    report(
+        f"matrix products {speed['matmul_gflops']:.0f} GFLOP/s; encoder at batch 32 / 1536: "
+        f"{speed['encoder_ms']['32']:.1f} / {speed['encoder_ms']['1536']:.0f} ms "
+        f"(anchor machine {ANCHORS['encoder_ms']['32']} / {ANCHORS['encoder_ms']['1536']:.0f})"
+    )
+    if "search" in sections:
+        record["search"] = []
+        for name in maps:
+            for n_sim in num_simulations:
+                for k in sampled:
+                    for batch in batches:
+                        row = search_speed(config, name, batch, n_sim, k, repeats=repeats, device=device)
+                        record["search"].append(row)
+                        report(_search_line(row))
+    if "update" in sections:
+        record["update"] = []
+        for name in maps:
+            for n_sim in num_simulations:
+                row = update_speed(config, name, n_sim, repeats=repeats, device=device)
+                record["update"].append(row)
+                report(_update_line(row))
+    if "sweep" in sections:
+        record["sweep"] = {"base": SWEEP_BASE}
+        for axis, values in SWEEP.items():
+            record["sweep"][axis] = []
+            for value in values:
+                point = SWEEP_BASE | {axis: value}
+                row = search_speed(
+                    config, point["agents"], point["batch"], point["num_simulations"], point["num_sampled_actions"],
+                    repeats=repeats, device=device,
+                )  # fmt: skip
+                record["sweep"][axis].append(row)
+                report(_search_line(row))
+    return record
+
+
+def machine_speed(repeats: int) -> dict[str, Any]:
+    """Throughput of a large float32 matrix product, and of the eager encoder the anchors were calibrated by."""
+    x = torch.randn(1024, 1024)
+    seconds = _median(lambda: x @ x, repeats + 2)
+    # The layers are run one by one: `nn.TransformerEncoder` in evaluation mode would take a fused path of its own.
+    layers = [nn.TransformerEncoderLayer(128, 8, 128, 0.1) for _ in range(3)]
+    encoder = {}
+    for batch in (32, 1536):
+        tokens = torch.randn(3, batch, 128)
+
+        def run(tokens: torch.Tensor = tokens) -> None:
+            with torch.no_grad():
+                for layer in layers:
+                    tokens = layer.eval()(tokens)
+
+        encoder[str(batch)] = 1e3 * _median(run, repeats + 2)
+    return {"matmul_gflops": 2 * 1024**3 / seconds / 1e9, "encoder_ms": encoder}
+
+
+def search_speed(
+    config: MAZeroConfig, name: str, batch: int, num_simulations: int, sampled: int, *, repeats: int, device: str
+) -> dict[str, Any]:
+    """Searches from `batch` states of a map: simulations a second and the split of the time."""
+    network, obs = _network_and_states(config, name, batch, device)
+    model, space = make_model(network, config.inference), Workspace()
+    settings = replace(config.search, num_simulations=num_simulations, num_sampled_actions=sampled)
+    splits: list[dict[str, float]] = []
+    spent: list[float] = []
+    for repeat in range(repeats + 1):
+        seeds = np.arange(batch, dtype=np.uint64) + np.uint64(repeat * batch)
+        space.seconds.update(dict.fromkeys(space.seconds, 0.0))
+        began = time.perf_counter()
+        search(
+            model.recurrent, model.roots(obs), settings, seeds, noise=True, workspace=space,
+            threads=torch.get_num_threads(),
+        )  # fmt: skip
+        if repeat:  # the first one compiles and allocates
+            spent.append(time.perf_counter() - began)
+            splits.append(dict(space.seconds))
+    middle = sorted(range(repeats), key=spent.__getitem__)[repeats // 2]
+    seconds, split = spent[middle], splits[middle]
+    total = sum(split.values())
+    simulations = batch * num_simulations
+    flops = 2 * multiply_adds(network)
+    anchor = ANCHORS["search"].get(name, {}).get(str(num_simulations), {}).get(str(batch)) if sampled == 10 else None
+    row = {
+        "map": name,
+        "n_agents": network.n_agents,
+        "n_actions": network.n_actions,
+        "batch": batch,
+        "num_simulations": num_simulations,
+        "num_sampled_actions": sampled,
+        "simulations_per_second": simulations / seconds,
+        "seconds": seconds,
+        "seconds_least": min(spent),
+        "share": {part: value / total for part, value in split.items()},
+        "flops_per_simulation": flops,
+        "inference_gflops": simulations * flops / split["inference"] / 1e9 * torch.get_num_threads(),
+        "peak_memory_mb": _peak_memory_mb(),
+    }
+    if anchor is not None:
+        row |= {"anchor_simulations_per_second": anchor, "ratio_to_anchor": simulations / seconds / anchor}
+    return row
+
+
+def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repeats: int, device: str) -> dict[str, Any]:
+    """One update of a run: self-play for it, its targets (all policy targets searched afresh) and its optimisation."""
+    config = replace(
+        config,
+        search=replace(config.search, num_simulations=num_simulations),
+        targets=replace(config.targets, reanalyze_ratio=1.0),
+        replay=replace(config.replay, start=REPLAY_BATCHES * config.optimiser.batch_size),
+    )
+    learner = MAZeroLearner(
+        config,
+        make_env=lambda num_envs, observation, seed: envs.make(
+            name, num_envs=num_envs, observation=observation, seed=seed
+        ),
+        seed=0,
+        device=device,
+        eval_episodes=1,
+        env_steps=1_000_000,
+    )
+    _disturb(learner.network, learner.target)
+    learner.model.weights_changed()
+    learner.target_model.weights_changed()
+    steps = 0
+    began = time.perf_counter()
+    while learner.replay.size < config.replay.start:
+        for episode, _ in learner.self_play.step(
+            learner.model, explore=True, search_rng=learner.streams.search, actor_rng=learner.streams.actor
+        ):
+            learner.replay.add(episode, created=0)
+        steps += config.self_play.num_envs
+        if steps == 4 * config.self_play.num_envs:  # kernels are compiled
+            steps, began = 0, time.perf_counter()
+    self_play = (time.perf_counter() - began) / steps
+    space = learner.reanalyze_workspace
+    drawn = learner.draw(0)
+    space.seconds.update(dict.fromkeys(space.seconds, 0.0))
+    space.roots = 0
+    targets = _median(lambda: learner.draw(0), repeats)
+    search_split = {part: seconds / (repeats + 1) for part, seconds in space.seconds.items()}
+    learner.network.train()
+    step = _median(lambda: optimise(learner.network, learner.optimiser, drawn.batch, config), repeats + 1)
+    forward = _median(lambda: batch_loss(learner.network, drawn.batch, config.loss), repeats + 1)
+    each = self_play / config.optimiser.updates_per_env_step
+    row = {
+        "map": name,
+        "n_agents": learner.network.n_agents,
+        "batch": config.optimiser.batch_size,
+        "unroll_steps": config.targets.unroll_steps,
+        "num_simulations": num_simulations,
+        "updates_per_env_step": config.optimiser.updates_per_env_step,
+        "self_play_env_steps_per_second": 1 / self_play,
+        "target_seconds": targets,
+        "optimisation_step_seconds": step,
+        "forward_seconds": forward,
+        "target_search_seconds": search_split,
+        "roots_searched": space.roots / (repeats + 1),
+        "updates_per_second": 1 / (each + targets + step),
+        "env_steps_per_second": 1 / (each + targets + step) / config.optimiser.updates_per_env_step,
+        "share": {
+            part: value / (each + targets + step)
+            for part, value in (("self_play", each), ("targets", targets), ("optimisation", step))
+        },
+        "peak_memory_mb": _peak_memory_mb(),
+    }
+    row |= _update_ratios(row)
+    return row
+
+
+def _update_ratios(row: dict[str, Any]) -> dict[str, float]:
+    """The authors' figures for the same work, where there are any, and how many times less ours takes.
+
+    Their self-play is one search of 4 roots for 4 environment steps; its speed at N = 100 stands in where N = 50 was
+    not measured.
+    """
+    name, n_sim = row["map"], str(row["num_simulations"])
+    step = ANCHORS["optimisation_step_seconds"].get(name)
+    targets = ANCHORS["target_seconds"].get(name, {}).get(n_sim)
+    ratios: dict[str, float] = {}
+    if step is not None:
+        ratios["anchor_optimisation_step_seconds"] = step
+        ratios["optimisation_ratio"] = step / row["optimisation_step_seconds"]
+    if targets is not None:
+        ratios["anchor_target_seconds"] = targets
+        ratios["target_ratio"] = targets / row["target_seconds"]
+    if step is not None and targets is not None:
+        speeds = ANCHORS["search"][name]
+        self_play = row["num_simulations"] / speeds.get(n_sim, speeds["100"])["4"] / row["updates_per_env_step"]
+        ratios["anchor_update_seconds"] = self_play + targets + step
+        ratios["update_ratio"] = ratios["anchor_update_seconds"] * row["updates_per_second"]
+    return ratios
+
+
+def multiply_adds(network: MAZeroNetwork) -> int:
+    """Multiply-adds of one `recurrent_inference` of one sample (matrix products and attention)."""
+    config, n = network.config, network.n_agents
+    width, head, atoms = config.hidden_size, config.head_size, 2 * config.support + 1
+    attention = config.attention_layers * (6 * width * width + 2 * n * width)
+    sizes = (2 * width, *config.mlp_sizes, width)
+    dynamics = sum(a * b for a, b in itertools.pairwise(sizes))
+    policy = width * head + head * network.n_actions
+    return n * (width * width + attention + dynamics + policy) + 2 * (n * width * head + head * atoms)
+
+
+def _network_and_states(config: MAZeroConfig, name: str, batch: int, device: str) -> tuple[MAZeroNetwork, np.ndarray]:
+    """A network for a map, and stacked observations (B, n, S * O) of states a few random steps into its episodes."""
+    env = envs.make(name, num_envs=batch, observation=config.self_play.observation)
+    env.reset(0)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        env.step(random_actions(env.available_actions, rng))
+    torch.manual_seed(0)
+    info = env.info
+    network = MAZeroNetwork(config.network, obs_size=info.obs_size, n_agents=info.n_agents, n_actions=info.n_actions)
+    network = network.to(device).eval()
+    _disturb(network)
+    return network, np.concatenate([env.obs] * config.network.stacked_observations, axis=-1)
+
+
+def _disturb(*networks: nn.Module) -> None:
+    """Adds the same noise to the weights of all networks."""
+    for network in networks:
+        draw = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(WEIGHT_NOISE * torch.randn(parameter.shape, generator=draw).to(parameter.device))
+
+
+def _median(work: Callable[[], Any], repeats: int) -> float:
+    """Median seconds of a call, after one that is not counted."""
+    work()
+    spent = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - began)
+    return statistics.median(spent)
+
+
+def _peak_memory_mb() -> float:
+    """Largest memory of this process so far; of the GPU, if one is in use."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _search_line(row: dict[str, Any]) -> str:
+    share = ", ".join(f"{part} {value:.0%}" for part, value in row["share"].items())
+    ratio = f"  = {row['ratio_to_anchor']:.1f} x the authors' code" if "ratio_to_anchor" in row else ""
+    return (
+        f"search {row['map']:>11} B={row['batch']:5d} N={row['num_simulations']:3d} K={row['num_sampled_actions']:2d}: "
+        f"{row['simulations_per_second']:9,.0f} simulations/s ({share}; {row['inference_gflops']:.0f} GFLOP/s){ratio}"
+    )
+
+
+def _update_line(row: dict[str, Any]) -> str:
+    ratios = [
+        f"{what} {row[key]:.1f} x"
+        for what, key in (("targets", "target_ratio"), ("step", "optimisation_ratio"), ("all", "update_ratio"))
+        if key in row
+    ]
+    share = ", ".join(f"{part} {value:.0%}" for part, value in row["share"].items())
+    return (
+        f"update {row['map']:>11} batch={row['batch']} N={row['num_simulations']}: "
+        f"targets {row['target_seconds']:.2f} s, "
+        f"step {row['optimisation_step_seconds']:.3f} s, {row['updates_per_second']:.3f} updates/s, "
+        f"{row['env_steps_per_second']:.2f} env steps/s ({share})"
+        + (f"  authors' code: {', '.join(ratios)}" if ratios else "")
+    )

@@ -1,0 +1,412 @@
+"""The network of MAZero without autograd, a tile of samples at a time: what lies between two layers stays in cache.
+
+The same function as `mazero.networks.MAZeroNetwork` in evaluation mode, up to the rounding of float32. `packed.py`
+prepares what makes it cheap: weights by panels, the attention's scale folded into its queries, and the features of
+queries, keys and values in the order (feature of the head, head), so that attention is vector arithmetic over heads.
+
+B samples, n agents, A actions, H hidden units, as in `networks.py`. Offsets are in floats, from the array's start.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from mazero.inference.tiles import (
+    RELU,
+    START_FROM_OUT,
+    mixture_1,
+    mixture_2,
+    mixture_4,
+    mixture_8,
+    product,
+    similarity_1,
+    similarity_2,
+    similarity_4,
+    similarity_8,
+)
+
+DENSE = np.dtype([(name, np.int64) for name in ("k", "n", "width", "weight", "bias", "scale", "shift")])
+"""A Linear (k inputs, n padded and `width` real outputs) and the LayerNorm behind it, if there is one."""
+
+PLAN = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "agents",
+            "actions",
+            "hidden",  # H
+            "stride",  # floats from one agent to the next in a tile: H, padded
+            "heads",
+            "layers",  # of attention
+            "observation",  # width of a root's input
+            "representation",  # number of layers
+            "rest",  # layers of the dynamics after the first one
+            "support",  # largest atom
+            "widest",  # floats of the widest row in scratch
+            "tile",  # samples worked on together
+            # Offsets of what is no Linear: rows to look up, positions, the LayerNorm of observations.
+            "embed_rows",
+            "position",
+            "first_rows",
+            "first_scale",
+            "first_shift",
+            "reward_rows",
+            "input_scale",
+            "input_shift",
+        )
+    ]
+)
+
+# Where each Linear stands in the array of DENSE records; then 4 for each attention layer, the representation, the rest.
+EMBED, FIRST_HIDDEN, FIRST_FEATURE, REWARD, REWARD_OUT, VALUE, VALUE_OUT, POLICY, POLICY_OUT, VARIABLE = range(10)
+QKV, MIXED, FEED_IN, FEED_OUT, PER_LAYER = range(5)
+
+LAYER_NORM_EPSILON = 1e-5  # torch's default
+_SQUASH_EPSILON = 0.001  # of h(x); see mazero.transforms
+_LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
+_EXP = tuple(np.float32(1.0 / math.factorial(i)) for i in range(2, 8))
+_LEAST_EXPONENT = np.float32(-87.0)  # exp of less is 0 in float32
+
+
+@njit(cache=True, nogil=True)
+def recur(weights, dense, plan, scratch, hidden, rows, actions, first, outputs):
+    """One step of the model for B samples.
+
+    Args:
+      weights: float32.    dense: DENSE records.    plan: one PLAN record.    scratch: float32, see `scratch_size`.
+      hidden: (R, n, H) float32, a stack of states: row rows[b] is read, row first + b is written.
+      rows: (B,) int64.    actions: (B, n) int64.    first: int.
+      outputs: (B, 2 + n * A) float32, filled: reward and value in reward units, policy logits.
+    """
+    p = plan[0]
+    data, at = _address(weights), _address(scratch)
+    n, width, stride = p.agents, p.hidden, p.stride
+    for start in range(0, rows.size, p.tile):
+        count = min(p.tile, rows.size - start)
+        agents = count * n
+        x, y, z, head, head_out = _areas(p)
+        _gather(hidden, rows, start, count, n, width, stride, scratch)
+        _rows_of_actions(weights, p.embed_rows, stride, actions, start, count, n, 0, scratch, x, stride)
+        _linear(data, dense[EMBED], at, stride, agents, at + 4 * x, stride, START_FROM_OUT | RELU)
+        _add_position(weights, p.position, count, n, stride, scratch, x)
+        for layer in range(p.layers):
+            _attention_layer(weights, dense, VARIABLE + PER_LAYER * layer, p, scratch, x, y, z, count)
+        first_layer = dense[FIRST_HIDDEN]
+        _rows_of_actions(weights, p.first_rows, first_layer.n, actions, start, count, n, 0, scratch, y, p.widest)
+        _linear(data, first_layer, at, stride, agents, at + 4 * y, p.widest, START_FROM_OUT)
+        _linear(data, dense[FIRST_FEATURE], at + 4 * x, stride, agents, at + 4 * y, p.widest, START_FROM_OUT | RELU)
+        _normalise(scratch, y, p.widest, agents, first_layer.width, weights, p.first_scale, p.first_shift)
+        end = _mlp(weights, dense, VARIABLE + PER_LAYER * p.layers + p.representation, p.rest, scratch, y, z, p, agents)
+        _move_on(hidden, first + start, count, n, width, stride, scratch, end, p.widest)
+        _rows_of_actions(weights, p.reward_rows, dense[REWARD].n, actions, start, count, n, p.actions, scratch, head, 0)
+        _scalar_head(weights, dense, REWARD, p, scratch, head, head_out, count, START_FROM_OUT, outputs, start, 0)
+        _scalar_head(weights, dense, VALUE, p, scratch, head, head_out, count, 0, outputs, start, 1)
+        _policy_head(weights, dense, p, scratch, y, z, count, outputs, start)
+
+
+@njit(cache=True, nogil=True)
+def represent(weights, dense, plan, scratch, obs, hidden, outputs):
+    """Roots: obs (B, n, O) -> hidden (B, n, H) and outputs (B, 2 + n * A) with reward 0, both filled; all float32."""
+    p = plan[0]
+    n, width, stride = p.agents, p.hidden, p.stride
+    for start in range(0, obs.shape[0], p.tile):
+        count = min(p.tile, obs.shape[0] - start)
+        _, y, z, head, head_out = _areas(p)
+        _read_observations(obs, start, count, n, p.observation, scratch, y, p.widest)
+        _normalise(scratch, y, p.widest, count * n, p.observation, weights, p.input_scale, p.input_shift)
+        begin = VARIABLE + PER_LAYER * p.layers
+        end = _mlp(weights, dense, begin, p.representation, scratch, y, z, p, count * n)
+        scratch[: count * n * stride] = np.float32(0.0)
+        _move_on(hidden, start, count, n, width, stride, scratch, end, p.widest)
+        outputs[start : start + count, 0] = 0.0
+        _scalar_head(weights, dense, VALUE, p, scratch, head, head_out, count, 0, outputs, start, 1)
+        _policy_head(weights, dense, p, scratch, y, z, count, outputs, start)
+
+
+def scratch_size(plan: np.ndarray) -> int:
+    """Floats of scratch memory that `recur` and `represent` need."""
+    p = plan[0]
+    rows = int(p["tile"] * p["agents"])
+    scores = int(p["agents"]) ** 2 * int(p["heads"])
+    return rows * (2 * int(p["stride"]) + 4 * int(p["widest"])) + scores + 64
+
+
+# ------------------------------------------------------------------------------------------------------ parts of a step
+
+
+@njit(cache=True, nogil=True)
+def _address(array):
+    return np.int64(array.ctypes.data)
+
+
+@njit(cache=True, nogil=True)
+def _areas(p):
+    """Offsets in scratch: x (rows of `stride`), y, z (rows of `widest`), two areas of heads (`widest` a sample).
+
+    The hidden states of the tile begin at 0; the scores of attention stand behind everything.
+    """
+    rows = p.tile * p.agents
+    x = rows * p.stride
+    y = 2 * x
+    z = y + rows * p.widest
+    head = z + rows * p.widest
+    return x, y, z, head, head + p.tile * p.widest
+
+
+@njit(cache=True, nogil=True)
+def _linear(weights, layer, x, x_stride, rows, out, out_stride, mode):
+    """`product` with the weights of a DENSE record; addresses in bytes."""
+    weight, bias = weights + 4 * layer.weight, weights + 4 * layer.bias
+    general = np.int64(mode)  # a literal would be compiled for itself
+    product(x, x_stride, rows, weight, layer.k, layer.n, bias, out, out_stride, general)
+
+
+@njit(cache=True, nogil=True)
+def _gather(hidden, rows, start, count, n, width, stride, scratch):
+    for b in range(count):
+        for i in range(n):
+            to = (b * n + i) * stride
+            scratch[to : to + width] = hidden[rows[start + b], i]
+            scratch[to + width : to + stride] = np.float32(0.0)
+
+
+@njit(cache=True, nogil=True)
+def _rows_of_actions(weights, table, width, actions, start, count, n, per_agent, scratch, out, out_stride):
+    """Writes the rows of the actions, (count * n) of them, or, if per_agent > 0, each sample's sum over agents.
+
+    Args:
+      table: offset of rows of `width` floats, one an action; per_agent rows for each agent if that is above 0.
+      out, out_stride: offset and distance of what is written; sums lie `width` apart.
+    """
+    for b in range(count):
+        for i in range(n):
+            row = weights[table + (i * per_agent + actions[start + b, i]) * width :][:width]
+            if per_agent == 0:
+                to = out + (b * n + i) * out_stride
+                scratch[to : to + width] = row
+            else:
+                total = scratch[out + b * width :][:width]
+                if i == 0:
+                    total[:] = row
+                else:
+                    for c in range(width):
+                        total[c] += row[c]
+
+
+@njit(cache=True, nogil=True)
+def _add_position(weights, position, count, n, stride, scratch, x):
+    size = n * stride
+    code = weights[position : position + size]
+    for b in range(count):
+        row = scratch[x + b * size :][:size]
+        for c in range(size):
+            row[c] += code[c]
+
+
+@njit(cache=True, nogil=True)
+def _attention_layer(weights, dense, first, p, scratch, x, y, z, count):
+    """x: rows of one post-norm encoder layer in, and out; y and z are overwritten."""
+    data, at = _address(weights), _address(scratch)
+    rows, stride, widest = count * p.agents, p.stride, p.widest
+    mixed, feed_out = dense[first + MIXED], dense[first + FEED_OUT]
+    _linear(data, dense[first + QKV], at + 4 * x, stride, rows, at + 4 * y, widest, 0)
+    _attend(scratch, y, z, widest, count, p.agents, p.heads, p.hidden)
+    _linear(data, mixed, at + 4 * z, widest, rows, at + 4 * x, stride, START_FROM_OUT)
+    _normalise(scratch, x, stride, rows, mixed.width, weights, mixed.scale, mixed.shift)
+    _linear(data, dense[first + FEED_IN], at + 4 * x, stride, rows, at + 4 * y, widest, RELU)
+    _linear(data, feed_out, at + 4 * y, widest, rows, at + 4 * x, stride, START_FROM_OUT)
+    _normalise(scratch, x, stride, rows, feed_out.width, weights, feed_out.scale, feed_out.shift)
+
+
+@njit(cache=True, nogil=True)
+def _attend(scratch, qkv, out, stride, count, n, heads, width):
+    """Softmax attention of n agents per sample; features are ordered (feature of the head, head)."""
+    at = _address(scratch)
+    dim = width // heads
+    behind = scratch.size - n * n * heads
+    scores = scratch[behind:]
+    where = at + 4 * behind
+    for b in range(count):
+        base = at + 4 * (qkv + b * n * stride)
+        for i in range(n):
+            for j in range(n):
+                q = base + 4 * i * stride
+                k = base + 4 * (j * stride + width)
+                _similarity(q, k, dim, heads, where + 4 * (i * n + j) * heads)
+        _softmax(scores, n, heads)
+        for i in range(n):
+            to = at + 4 * (out + (b * n + i) * stride)
+            _mix(where + 4 * i * n * heads, base + 8 * width, n, stride, dim, heads, to)
+
+
+@njit(cache=True, nogil=True)
+def _similarity(q, k, dim, heads, out):
+    """(heads,) dot products of one query with one key, as many heads at once as divide their number."""
+    if heads % 8 == 0:
+        for h in range(0, heads, 8):
+            similarity_8(q + 4 * h, k + 4 * h, dim, heads, out + 4 * h)
+    elif heads % 4 == 0:
+        for h in range(0, heads, 4):
+            similarity_4(q + 4 * h, k + 4 * h, dim, heads, out + 4 * h)
+    elif heads % 2 == 0:
+        for h in range(0, heads, 2):
+            similarity_2(q + 4 * h, k + 4 * h, dim, heads, out + 4 * h)
+    else:
+        for h in range(heads):
+            similarity_1(q + 4 * h, k + 4 * h, dim, heads, out + 4 * h)
+
+
+@njit(cache=True, nogil=True)
+def _mix(share, value, n, apart, dim, heads, out):
+    """Sum over agents of share (n, heads) times value (n, dim, heads); rows of value lie `apart` floats apart."""
+    if heads % 8 == 0:
+        for h in range(0, heads, 8):
+            mixture_8(share + 4 * h, value + 4 * h, n, apart, dim, heads, out + 4 * h)
+    elif heads % 4 == 0:
+        for h in range(0, heads, 4):
+            mixture_4(share + 4 * h, value + 4 * h, n, apart, dim, heads, out + 4 * h)
+    elif heads % 2 == 0:
+        for h in range(0, heads, 2):
+            mixture_2(share + 4 * h, value + 4 * h, n, apart, dim, heads, out + 4 * h)
+    else:
+        for h in range(heads):
+            mixture_1(share + 4 * h, value + 4 * h, n, apart, dim, heads, out + 4 * h)
+
+
+@njit(cache=True, nogil=True)
+def _softmax(scores, n, heads):
+    """Softmax over j of scores (n, n, heads), each query i and head by itself."""
+    for i in range(n):
+        row = scores[i * n * heads :][: n * heads]
+        for h in range(heads):
+            top = row[h]
+            for j in range(1, n):
+                top = max(top, row[j * heads + h])
+            for j in range(n):
+                row[j * heads + h] -= top
+    for c in range(n * n * heads):
+        scores[c] = _exp(scores[c])
+    for i in range(n):
+        row = scores[i * n * heads :][: n * heads]
+        for h in range(heads):
+            total = np.float32(0.0)
+            for j in range(n):
+                total += row[j * heads + h]
+            total = np.float32(1.0) / total
+            for j in range(n):
+                row[j * heads + h] *= total
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _exp(x):
+    """exp(x) for x <= 88 in float32: 2^m times a polynomial on [-ln 2 / 2, ln 2 / 2]."""
+    x = max(x, _LEAST_EXPONENT)
+    m = np.float32(np.floor(x * _LOG2_E + np.float32(0.5)))
+    r = x - m * _LN2_HIGH - m * _LN2_LOW
+    tail = _EXP[5]
+    tail = tail * r + _EXP[4]
+    tail = tail * r + _EXP[3]
+    tail = tail * r + _EXP[2]
+    tail = tail * r + _EXP[1]
+    tail = tail * r + _EXP[0]
+    power = np.int32((np.int32(m) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return (tail * r * r + r + np.float32(1.0)) * power
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # sums in vector order; nothing else is relaxed
+def _normalise(scratch, x, stride, rows, width, weights, scale, shift):
+    """LayerNorm over the first `width` floats of each row, in place."""
+    gain, offset = weights[scale : scale + width], weights[shift : shift + width]
+    inverse = np.float32(1.0) / np.float32(width)
+    for r in range(rows):
+        row = scratch[x + r * stride :][:width]
+        total = np.float32(0.0)
+        for c in range(width):
+            total += row[c]
+        mean = total * inverse
+        square = np.float32(0.0)
+        for c in range(width):
+            square += (row[c] - mean) * (row[c] - mean)
+        factor = np.float32(1.0) / np.sqrt(square * inverse + np.float32(LAYER_NORM_EPSILON))
+        for c in range(width):
+            row[c] = (row[c] - mean) * factor * gain[c] + offset[c]
+
+
+@njit(cache=True, nogil=True)
+def _mlp(weights, dense, first, layers, scratch, y, z, p, rows):
+    """Linear, ReLU, LayerNorm `layers` times, from area y; returns the area of the result, y or z."""
+    data, at = _address(weights), _address(scratch)
+    for index in range(first, first + layers):
+        layer = dense[index]
+        _linear(data, layer, at + 4 * y, p.widest, rows, at + 4 * z, p.widest, RELU)
+        _normalise(scratch, z, p.widest, rows, layer.width, weights, layer.scale, layer.shift)
+        y, z = z, y
+    return y
+
+
+@njit(cache=True, nogil=True)
+def _move_on(hidden, first, count, n, width, stride, scratch, change, change_stride):
+    """Next hidden state = state + change: to the tile (area 0) and to rows `first`, ... of the stack."""
+    for b in range(count):
+        for i in range(n):
+            state = scratch[(b * n + i) * stride :][:width]
+            step = scratch[change + (b * n + i) * change_stride :][:width]
+            for c in range(width):
+                state[c] += step[c]
+            hidden[first + b, i, :] = state
+
+
+@njit(cache=True, nogil=True)
+def _read_observations(obs, start, count, n, width, scratch, y, stride):
+    for b in range(count):
+        for i in range(n):
+            to = y + (b * n + i) * stride
+            scratch[to : to + width] = obs[start + b, i]
+
+
+@njit(cache=True, nogil=True)
+def _scalar_head(weights, dense, index, p, scratch, head, head_out, count, mode, outputs, start, column):
+    """Reward or value of each sample from the joint state in area 0, in reward units, to a column of `outputs`."""
+    data, at = _address(weights), _address(scratch)
+    layer, last = dense[index], dense[index + 1]
+    _linear(data, layer, at, p.agents * p.stride, count, at + 4 * head, layer.n, mode | RELU)
+    _normalise(scratch, head, layer.n, count, layer.width, weights, layer.scale, layer.shift)
+    _linear(data, last, at + 4 * head, layer.n, count, at + 4 * head_out, last.n, 0)
+    for b in range(count):
+        outputs[start + b, column] = _expected_scalar(scratch[head_out + b * last.n :][: last.width], p.support)
+
+
+@njit(cache=True, nogil=True)
+def _expected_scalar(logits, bound):
+    """`mazero.transforms.expected_scalar` of one head."""
+    top = logits[0]
+    for c in range(1, logits.size):
+        top = max(top, logits[c])
+    total = 0.0
+    mean = 0.0
+    for c in range(logits.size):
+        share = math.exp(logits[c] - top)
+        total += share
+        mean += share * (c - bound)
+    y = mean / total
+    d = 4.0 * _SQUASH_EPSILON * (abs(y) + 1.0 + _SQUASH_EPSILON)
+    root = d / (math.sqrt(1.0 + d) + 1.0) / (2.0 * _SQUASH_EPSILON)
+    return math.copysign(root * root - 1.0, y)
+
+
+@njit(cache=True, nogil=True)
+def _policy_head(weights, dense, p, scratch, y, z, count, outputs, start):
+    """Policy logits of each agent from the states in area 0, to the columns of `outputs` behind the scalars."""
+    data, at = _address(weights), _address(scratch)
+    rows, layer, last = count * p.agents, dense[POLICY], dense[POLICY_OUT]
+    _linear(data, layer, at, p.stride, rows, at + 4 * y, layer.n, RELU)
+    _normalise(scratch, y, layer.n, rows, layer.width, weights, layer.scale, layer.shift)
+    _linear(data, last, at + 4 * y, layer.n, rows, at + 4 * z, last.n, 0)
+    for b in range(count):
+        for i in range(p.agents):
+            of = z + (b * p.agents + i) * last.n
+            to = 2 + i * p.actions
+            outputs[start + b, to : to + p.actions] = scratch[of : of + p.actions]

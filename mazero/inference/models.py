@@ -1,0 +1,183 @@
+"""Who runs the network for search: the fused CPU kernels, plain torch, or torch's compiler (CUDA graphs on a GPU)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from mazero.inference import kernels
+from mazero.inference.packed import Packed
+from mazero.networks import MAZeroNetwork, Prediction
+from mazero.search import InPlaceModel, RecurrentFn, Root
+
+logger = logging.getLogger(__name__)
+BACKENDS = ("auto", "fused", "eager", "compile")
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """How networks are evaluated outside learning. All settings compute the same function; rounding differs."""
+
+    backend: str = "auto"
+    """`fused`: our kernels (CPU, float32); `eager`: torch; `compile`: torch.compile, with CUDA graphs on a GPU, falling
+    back to `eager` with a warning where that fails; `auto`: `fused` on the CPU and `eager` elsewhere."""
+    precision: str = "float32"
+    """`bfloat16` runs matrix products of `eager` and `compile` in bfloat16 (worth it on GPUs only)."""
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise ValueError(f"inference.backend must be one of {', '.join(BACKENDS)}, got {self.backend!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"inference.precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.precision != "float32" and self.backend == "fused":
+            raise ValueError(
+                f"inference.backend fused computes in float32, got inference.precision {self.precision!r}: "
+                "choose backend eager or compile"
+            )
+
+
+class Model(Protocol):
+    """A network as search sees it. Whoever changes the network's weights says so by `weights_changed`."""
+
+    @property
+    def recurrent(self) -> RecurrentFn | InPlaceModel:
+        """What `mazero.search.search` wants."""
+        ...
+
+    def weights_changed(self) -> None:
+        """The next `roots` must see new weights."""
+
+    def roots(self, obs: np.ndarray, available_actions: np.ndarray | None = None) -> Root:
+        """obs (B, n, S * O) float32, available_actions (B, n, A) bool -> roots; tensors lie on the network's device."""
+        ...
+
+
+def make_model(network: MAZeroNetwork, config: InferenceConfig) -> Model:
+    """The model a config asks for.
+
+    Raises: ValueError if `fused` is asked for and the network does not lie on the CPU.
+    """
+    device = next(network.parameters()).device
+    if config.backend == "fused" and device.type != "cpu":
+        raise ValueError(f"inference.backend fused runs on the CPU, got device {device}: choose auto, eager or compile")
+    suits = device.type == "cpu" and config.precision == "float32" and not getattr(numba.config, "DISABLE_JIT", False)
+    if config.backend == "fused" or (config.backend == "auto" and suits):
+        return FusedModel(network)
+    return TorchModel(network, compiled=config.backend == "compile", precision=config.precision)
+
+
+class FusedModel:
+    """The kernels of this package on packed weights; the next `roots` packs anew when the weights have changed.
+
+    Most changes it notices by itself (torch counts changes in place), but not those of torch's fused optimisers: after
+    these, call `weights_changed`. Several threads may use it at once, as long as none changes the network.
+    """
+
+    def __init__(self, network: MAZeroNetwork) -> None:
+        self._network = network
+        self._watched = [*network.parameters(), *network.buffers()]
+        self._version = -1
+        self._memory = threading.local()
+        self._refresh()
+
+    @property
+    def recurrent(self) -> FusedModel:
+        """Itself."""
+        return self
+
+    def weights_changed(self) -> None:
+        """See `Model`."""
+        self._version = -1
+
+    def _refresh(self) -> None:
+        version = sum(tensor._version for tensor in self._watched)  # they only grow
+        if version != self._version:
+            self._packed, self._version = Packed(self._network), version
+
+    def _scratch(self) -> np.ndarray:
+        """This thread's scratch memory."""
+        if not hasattr(self._memory, "scratch"):
+            self._memory.scratch = np.zeros(kernels.scratch_size(self._packed.plan), np.float32)
+        return self._memory.scratch
+
+    def roots(self, obs: np.ndarray, available_actions: np.ndarray | None = None) -> Root:
+        """See `Model`; sees the network's present weights."""
+        self._refresh()
+        packed, network = self._packed, self._network
+        obs = np.ascontiguousarray(obs, np.float32)
+        batch, n, a = obs.shape[0], network.n_agents, network.n_actions
+        expected = (batch, n, int(packed.plan[0]["observation"]))
+        if obs.shape != expected:
+            raise ValueError(f"obs must have shape {expected}, got {obs.shape}: stacked observations of every agent")
+        hidden = np.empty((batch, n, network.config.hidden_size), np.float32)
+        outputs = np.empty((batch, 2 + n * a), np.float32)
+        kernels.represent(packed.weights, packed.dense, packed.plan, self._scratch(), obs, hidden, outputs)
+        logits = torch.from_numpy(outputs[:, 2:].reshape(batch, n, a))
+        return Root(torch.from_numpy(hidden), torch.from_numpy(outputs[:, 1].copy()), logits, available_actions)
+
+    def step_in_place(
+        self, hidden: np.ndarray, rows: np.ndarray, actions: np.ndarray, first: int, outputs: np.ndarray
+    ) -> None:
+        """See `mazero.search.InPlaceModel`; weights are those of the last `roots`."""
+        packed = self._packed
+        kernels.recur(packed.weights, packed.dense, packed.plan, self._scratch(), hidden, rows, actions, first, outputs)
+
+
+class TorchModel:
+    """The network's own inference methods, compiled or not."""
+
+    def __init__(self, network: MAZeroNetwork, *, compiled: bool = False, precision: str = "float32") -> None:
+        self._network, self._precision = network, precision
+        self._device = next(network.parameters()).device
+        self._step: Callable[[Tensor, Tensor], Prediction] = network.recurrent_inference
+        self._untried = compiled
+        if compiled:
+            # On a GPU this replays CUDA graphs, one for each batch size.
+            mode = "reduce-overhead" if self._device.type == "cuda" else None
+            self._step = torch.compile(network.recurrent_inference, mode=mode, dynamic=False)
+
+    @property
+    def recurrent(self) -> RecurrentFn:
+        """One step of the network."""
+        return self._recurrent
+
+    def weights_changed(self) -> None:
+        """See `Model`: nothing to do, the network itself is run."""
+
+    def _cast(self) -> AbstractContextManager:
+        if self._precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._device.type, torch.bfloat16)
+
+    def roots(self, obs: np.ndarray, available_actions: np.ndarray | None = None) -> Root:
+        """See `Model`."""
+        with torch.inference_mode(), self._cast():
+            root = self._network.initial_inference(torch.from_numpy(obs).to(self._device))
+        return Root(root.hidden.float(), root.value.float(), root.policy_logits.float(), available_actions)
+
+    def _recurrent(self, hidden: Tensor, joint_action: Tensor) -> Prediction:
+        with self._cast():
+            if not self._untried:
+                return self._float(self._step(hidden, joint_action))
+            self._untried = False
+            try:
+                return self._float(self._step(hidden, joint_action))
+            except Exception as error:  # the compiler's many errors have no common base; plain torch does the same work
+                logger.warning(
+                    "torch.compile failed (%s: %s): inference goes on uncompiled", type(error).__name__, error
+                )
+                self._step = self._network.recurrent_inference
+                return self._float(self._step(hidden, joint_action))
+
+    def _float(self, prediction: Prediction) -> Prediction:
+        return prediction if self._precision == "float32" else Prediction(*(part.float() for part in prediction))
