@@ -1,1 +1,1 @@
-"""Value decomposition with a shared recurrent agent, whole-episode replay and a pluggable mixer (QMIX)."""
+"""Value decomposition with a shared recurrent agent and whole-episode replay: IQL, VDN, QMIX, QPLEX."""

@@ -150,7 +150,7 @@ class QplexMixerConfig:
     kind: str = "dmaq_qatten"
     """Weights of the agents: `dmaq_qatten` (attention over unit features) or `dmaq` (functions of the state)."""
     weighted_head: tuple[str, ...] = ("MMM2", "3s5z_vs_3s6z")
-    """Maps, or patterns such as `*`, where heads (dmaq_qatten) or agents (dmaq) get weights that depend on the state."""
+    """Maps, or patterns such as `*`, where heads (dmaq_qatten) or agents (dmaq) get weights from the state."""
     nonlinear: tuple[str, ...] = ("MMM2",)
     """Maps, or patterns, where the attention also sees the agents' Q values; dmaq_qatten only."""
     heads: int = 4

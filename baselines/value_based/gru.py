@@ -52,7 +52,7 @@ def _fused_forward(
     hidden, product = projected.new_empty(rows, size), projected.new_zeros(counts[0], width)
     gates, candidate, recurrent = (projected.new_empty(kept, columns) for columns in (2 * size, size, size))
     tensors = (projected, product, bias, gates, candidate, recurrent, hidden)
-    arrays = [x.detach().numpy() for x in tensors]
+    arrays: Any = [x.detach().numpy() for x in tensors]
     transposed, states = weight.t(), hidden.split(counts)
     start, before = 0, -1
     for t, count in enumerate(counts):
@@ -78,7 +78,7 @@ class _FusedGruSequence(torch.autograd.Function):
         size = hidden.shape[1]
         total = grad.clone(memory_format=torch.contiguous_format)
         grad_recurrent, grad_input = hidden.new_empty(len(hidden), 3 * size), torch.empty_like(hidden)
-        arrays = [x.numpy() for x in (total, recurrent, gates, candidate, hidden, grad_recurrent, grad_input)]
+        arrays: Any = [x.numpy() for x in (total, recurrent, gates, candidate, hidden, grad_recurrent, grad_input)]
         totals, flowing = total.split(counts), grad_recurrent.split(counts)
         start = len(hidden)
         for t in range(len(counts) - 1, -1, -1):

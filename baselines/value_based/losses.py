@@ -42,5 +42,5 @@ def td_targets(reward: Tensor, terminated: Tensor, next_value: Tensor, gamma: fl
 
 
 def td_loss(value: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error over real steps (no factor 1/2), and over agents where each has its own. value, target: (M, G)."""
+    """Mean squared error over real steps and, if G = n, agents (no factor 1/2). value, target: (M, G)."""
     return ((value - target.detach()) ** 2).mean()

@@ -1,4 +1,4 @@
-"""Gradient steps on all parameters at once: they become views of one array, which saves a dozen small operations each."""
+"""Gradient steps on all parameters at once: as views of one array they need one operation where they needed many."""
 
 from __future__ import annotations
 

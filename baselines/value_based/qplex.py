@@ -13,6 +13,7 @@ Two kinds of weights, as in that code: `dmaq_qatten` (SMAC; attention over unit 
 from __future__ import annotations
 
 from fnmatch import fnmatch
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -166,7 +167,7 @@ class Parallel(nn.Module):
         super().__init__()
         sizes = [inputs, *[width] * (layers - 1), outputs]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for before, after in zip(sizes, sizes[1:]):
+        for before, after in pairwise(sizes):
             bound = before**-0.5
             self.weights.append(torch.empty(count, before, after).uniform_(-bound, bound))
             self.biases.append(torch.empty(count, 1, after).uniform_(-bound, bound))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from baselines import registry
-from baselines.value_based.config import QmixConfig
+from baselines.value_based.config import ValueConfig
 from envs.interface import EnvInfo, Snapshot, VectorEnv
 from training.config import apply_overrides, load_preset
 
@@ -126,29 +126,31 @@ def ragged_env() -> Callable[[int, int], VectorEnv]:
 
 
 @pytest.fixture
-def small_config() -> Callable[..., QmixConfig]:
+def small_config() -> Callable[..., ValueConfig]:
     """The matrix preset with settings small enough for tests, and further overrides."""
 
-    def make(*overrides: str) -> QmixConfig:
-        algorithm = registry.find("qmix")
+    def make(*overrides: str, name: str = "qmix") -> ValueConfig:
+        algorithm = registry.find(name)
         small = [
             "rollout.num_envs=3", "rollout.epsilon_steps=100", "agent.hidden_size=8", "agent.last_action=true",
             "learning.batch_episodes=4", "learning.start_episodes=6", "learning.updates_per_episode=1",
             "learning.target_every_episodes=10", "learning.capacity_episodes=20",
         ]  # fmt: skip
-        return apply_overrides(load_preset(algorithm.presets, "matrix", QmixConfig), [*small, *overrides])
+        return apply_overrides(load_preset(algorithm.presets, "matrix", algorithm.config), [*small, *overrides])
 
     return make
 
 
 @pytest.fixture
 def make_learner() -> Callable[..., Any]:
-    """A QMIX learner on the ragged environment or the two-step game."""
+    """A learner (QMIX unless told) on the ragged environment or the two-step game."""
 
-    def make(config: QmixConfig, *, seed: int = 0, game: str = "ragged") -> Any:
+    def make(config: ValueConfig, *, seed: int = 0, game: str = "ragged", algorithm: str = "qmix") -> Any:
         def make_env(num_envs: int, observation: str, env_seed: int) -> VectorEnv:
             return RaggedEnv(num_envs, env_seed) if game == "ragged" else TwoStepGame(num_envs)
 
-        return registry.find("qmix").make_learner(config, make_env=make_env, seed=seed, device="cpu", eval_episodes=4)
+        return registry.find(algorithm).make_learner(
+            config, make_env=make_env, seed=seed, device="cpu", eval_episodes=4
+        )
 
     return make

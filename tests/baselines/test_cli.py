@@ -59,18 +59,36 @@ def test_environment_options_are_recorded_and_can_be_changed_for_evaluation(tmp_
     assert "obs_size must be 30 as in training, got 32" in capsys.readouterr().err
 
 
+VALUE_BASED = ("iql", "vdn", "qmix", "qplex")
+
+
 @pytest.mark.parametrize("preset", ["published", "low_data", "matrix"])
-def test_every_preset_names_every_shared_setting(preset):
+@pytest.mark.parametrize("name", VALUE_BASED)
+def test_every_preset_names_every_shared_setting(name, preset):
     import yaml
 
     from baselines import registry
     from training.config import load_preset, to_dict
 
-    algorithm = registry.find("qmix")
+    algorithm = registry.find(name)
     config = to_dict(load_preset(algorithm.presets, preset, algorithm.config))
     written = yaml.safe_load((algorithm.presets / f"{preset}.yaml").read_text())
-    for section in ("rollout", "agent", "learning"):
+    for section in ("rollout", "agent", "learning", *(["mixer"] if name == "qplex" else [])):
         assert set(written[section]) == set(config[section])
+
+
+@pytest.mark.parametrize(("name", "preset"), [(name, "low_data") for name in VALUE_BASED] + [("qplex", "published")])
+def test_every_algorithm_trains_on_3m_and_its_checkpoint_plays(tmp_path, capsys, name, preset):
+    out = tmp_path / "run"
+    command = ["train", "--algorithm", name, "--map", "3m", "--preset", preset, "--seed", "0", "--out", str(out)]
+    command += ["--env-steps", "400", "--eval-every", "400", "--eval-episodes", "2", "--progress", "none"]
+    command += ["--set", "learning.batch_episodes=2", "learning.start_episodes=2"]
+    assert main(run, command) == 0
+    done = json.loads((out / "done.json").read_text())
+    assert done["updates"] > 0 and json.loads((out / "config.json").read_text())["algorithm"] == name
+    capsys.readouterr()
+    assert main(run, ["evaluate", "--run", str(out), "--episodes", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_episodes"] == 2
 
 
 def test_evaluate_refuses_what_is_no_run(tmp_path, capsys):

@@ -2,8 +2,8 @@
 
 Any algorithm of the registry: the learner is advanced as in a run, updates included, evaluation left out. Timing begins
 once learning has, with the first `--warm-up` updates done. The best of several repetitions is reported, as the others
-measure the machine's other work; `median_steps_per_second` tells how busy it was, and `steps_per_cpu_second` counts only
-the time this process was given a core.
+measure the machine's other work; `median_steps_per_second` tells how busy it was, and `steps_per_cpu_second` counts
+only the time this process was given a core.
 
 `environment` is the time inside the environment's `step` and `reset_done`. The rest of what the learner itself calls
 collecting is `inference` (acting, recording); what it calls learning is `learning`. The three shares add up to 1.
@@ -128,14 +128,17 @@ def main(argv: list[str] | None = None) -> int:
             results.append(row)
             print(
                 f"{map_name:6s} {name:6s} {row['steps_per_second']:6.0f} steps/s (median "
-                f"{row['median_steps_per_second']:.0f}, per CPU second {row['steps_per_cpu_second']:.0f}): environment {row['environment']:.0%}, inference "
+                f"{row['median_steps_per_second']:.0f}, per CPU second "
+                f"{row['steps_per_cpu_second']:.0f}): environment {row['environment']:.0%}, inference "
                 f"{row['inference']:.0%}, learning {row['learning']:.0%}; update {row['update_milliseconds']:.1f} ms",
                 flush=True,
             )
     if args.json:
         machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()}
         with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": machine, "torch": torch.__version__, "threads": 1, "results": results}, file, indent=1)
+            json.dump(
+                {"machine": machine, "torch": torch.__version__, "threads": 1, "results": results}, file, indent=1
+            )
             file.write("\n")
     return 0
 

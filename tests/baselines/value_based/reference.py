@@ -43,6 +43,8 @@ def squared_errors(live: QNetwork, target: QNetwork, episode: Episode, gamma: fl
                 legal = [a for a in range(q.shape[-1]) if episode.avail[t + 1, i, a]]
                 best.append(max(legal, key=lambda a: q[t + 1, i, a].item()))
             with torch.no_grad():
-                y = y + gamma * target.mixer(JointChoice(q_target[t + 1], avail[t + 1], torch.tensor(best), state[t + 1]))
+                y = y + gamma * target.mixer(
+                    JointChoice(q_target[t + 1], avail[t + 1], torch.tensor(best), state[t + 1])
+                )
         errors.append((value - y) ** 2)
     return torch.stack(errors)

@@ -53,7 +53,9 @@ def apply(x, tanh, sigmoid):
 
 
 def test_fused_activations_are_exact_to_a_few_roundings():
-    x = np.concatenate([np.linspace(-20, 20, 400_001), np.logspace(-30, 0, 1000), [-1e30, 1e30, 0.0]]).astype(np.float32)
+    x = np.concatenate([np.linspace(-20, 20, 400_001), np.logspace(-30, 0, 1000), [-1e30, 1e30, 0.0]]).astype(
+        np.float32
+    )
     tanh, sigmoid = np.empty_like(x), np.empty_like(x)
     apply(x, tanh, sigmoid)
     wide = x.astype(np.float64).clip(-100, 100)

@@ -11,7 +11,9 @@ from baselines.value_based.mixers import Independent, JointChoice, QMixer, Sum, 
 
 def mix(mixer, q, state):
     """The mixer's value of agents that have one action each, with Q values q (..., n)."""
-    return mixer(JointChoice(q.unsqueeze(-1), torch.ones(*q.shape, 1, dtype=torch.bool), torch.zeros(q.shape).long(), state))
+    return mixer(
+        JointChoice(q.unsqueeze(-1), torch.ones(*q.shape, 1, dtype=torch.bool), torch.zeros(q.shape).long(), state)
+    )
 
 
 def test_vdn_is_the_sum_and_iql_mixes_nothing():

@@ -1,4 +1,4 @@
-"""QPLEX's mixer against its equations: greedy guarantee by enumeration, gradients, weights, importance, unit features."""
+"""QPLEX's mixer against its equations: greedy guarantee, gradients, weights, importance, unit features."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ import envs
 from baselines import registry
 from baselines.value_based.config import QplexConfig, QplexMixerConfig
 from baselines.value_based.mixers import JointChoice
-from baselines.value_based.qplex import AttentionWeights, HyperWeights, Parallel, UnitWeights, duplex_dueling
+from baselines.value_based.qplex import (
+    AttentionWeights,
+    HyperWeights,
+    Parallel,
+    UnitWeights,
+    duplex_dueling,
+    unit_features,
+)
 from baselines.value_based.qplex import qplex as build
-from baselines.value_based.qplex import unit_features
 from envs.interface import EnvInfo
 from training.config import load_preset
 from training.errors import UserError
@@ -190,13 +196,15 @@ def test_parallel_networks_are_separate_ones(layers):
     out = nets(x)
     assert out.shape == (7, 4, 2)
     sizes = [5, *[6] * (layers - 1), 2]
-    assert sum(p.numel() for p in nets.parameters()) == 4 * sum(a * b + b for a, b in zip(sizes, sizes[1:]))
+    assert sum(p.numel() for p in nets.parameters()) == 4 * sum(a * b + b for a, b in itertools.pairwise(sizes))
     for k in range(4):
         y = x
         for layer, (weight, bias) in enumerate(zip(nets.weights, nets.biases)):
             y = (y.relu() if layer else y) @ weight[k] + bias[k]
         torch.testing.assert_close(out[:, k], y)
-    for parameter, inputs in ((p, size) for pair in zip(nets.weights, nets.biases, sizes) for p, size in zip(pair[:2], pair[2:] * 2)):
+    for parameter, inputs in (
+        (p, size) for pair in zip(nets.weights, nets.biases, sizes) for p, size in zip(pair[:2], pair[2:] * 2)
+    ):
         assert 0.8 * inputs**-0.5 < parameter.abs().max() <= inputs**-0.5  # as torch.nn.Linear
 
 
@@ -222,7 +230,7 @@ def test_unit_features_are_the_first_entries_of_smacs_state(name, width):
 
 def test_unknown_unit_features_are_asked_for():
     config = QplexConfig(mixer=QplexMixerConfig())
-    with pytest.raises(UserError, match="unit features of 'toy' are not known: set mixer.unit_features"):
+    with pytest.raises(UserError, match=r"unit features of 'toy' are not known: set mixer\.unit_features"):
         build(config, INFO)
     info = envs.make("3m").info
     with pytest.raises(UserError, match=r"must have 21 entries of units.*got 45 in all"):
