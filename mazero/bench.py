@@ -259,7 +259,7 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
     learner.target_model.weights_changed()
     steps = 0
     began = time.perf_counter()
-    while learner.replay.size < config.replay.start:
+    while learner.replay.size < config.replay.start or not steps:
         for episode, _ in learner.self_play.step(
             learner.model, explore=True, search_rng=learner.streams.search, actor_rng=learner.streams.actor
         ):

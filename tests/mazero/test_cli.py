@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from mazero.bench import multiply_adds
 from mazero.cli import run
+from mazero.networks import MAZeroNetwork, NetworkConfig
 from tests.mazero.tiny import TINY
 from training.cli import main
 
@@ -127,3 +129,50 @@ def test_a_stopped_run_with_perturbations_goes_on_as_if_it_had_not_been_stopped(
         lines = (tmp_path / name / "run" / "metrics.jsonl").read_text().splitlines()
         records.append([{k: v for k, v in json.loads(line).items() if not k.endswith("seconds")} for line in lines])
     assert records[0] == records[1] and len(records[0]) >= 3
+
+
+BENCH = ["bench", "--map", "3m", "--preset", "laptop", "--repeats", "1", "--num-simulations", "4", "--set",
+         "network.hidden_size=8", "network.mlp_sizes=[8]", "network.attention_heads=2", "optimiser.batch_size=4",
+         "self_play.num_envs=2"]  # fmt: skip
+
+
+def test_bench_writes_what_it_prints(tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    assert main(run, [*BENCH, "--batch", "2", "17", "--json", str(out)]) == 0
+    record = json.loads(out.read_text())
+    assert [row["batch"] for row in record["search"]] == [2, 17]
+    for row in record["search"]:
+        assert row["simulations_per_second"] == pytest.approx(row["batch"] * 4 / row["seconds"])
+        assert sum(row["share"].values()) == pytest.approx(1.0)
+        assert "ratio_to_anchor" not in row  # nobody measured the authors' code at N = 4
+    (update,) = record["update"]
+    assert update["updates_per_second"] > 0 and sum(update["share"].values()) == pytest.approx(1.0)
+    assert update["roots_searched"] <= 4 * 6
+    assert record["provenance"]["threads"] == 1 and record["speed_of_machine"]["matmul_gflops"] > 0
+    printed = capsys.readouterr().out
+    assert printed.count("search ") == 2 and printed.count("update ") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--batch", "0"], "--batch takes positive integers, got 0"),
+        (["--repeats", "0"], "--repeats must be at least 1"),
+        (["--map", "3mm"], "3m"),
+        (["--json", "nowhere/bench.json"], "--json needs an existing folder"),
+    ],
+)
+def test_bench_refuses_bad_input(tmp_path, capsys, flags, message):
+    assert main(run, [*BENCH, *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_multiply_adds_by_hand():
+    """H = 8, one attention layer, n = 3, A = 9, one hidden layer of 8, heads of 32, 11 atoms."""
+    network = MAZeroNetwork(
+        NetworkConfig(hidden_size=8, mlp_sizes=(8,), attention_layers=1, attention_heads=2),
+        obs_size=5, n_agents=3, n_actions=9,
+    )  # fmt: skip
+    per_agent = 8 * 8 + (6 * 8 * 8 + 2 * 3 * 8) + (16 * 8 + 8 * 8) + (8 * 32 + 32 * 9)
+    assert multiply_adds(network) == 3 * per_agent + 2 * (3 * 8 * 32 + 32 * 11)
