@@ -20,6 +20,7 @@ LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8  # 
 PANEL = 2 * LANES  # columns of a tile: with 6 rows, 12 of AVX2's 16 registers hold sums
 ROWS = 6
 START_FROM_OUT = 1  # mode bit: add to what `out` holds, instead of overwriting it
+TOGETHER = 4  # features of attention's mixture that are summed side by side
 RELU = 2  # mode bit: max(0, .) of the result
 
 _FLOAT, _INDEX = ir.FloatType(), ir.IntType(64)
@@ -163,12 +164,22 @@ def _make_similarity(lanes: int):
         def emit(context, builder, signature, arguments):
             q, k, dim, stride, out = arguments
             v = _Vectors(builder, lanes)
-            total = cgutils.alloca_once_value(builder, v.zero())
-            with cgutils.for_range(builder, dim) as loop:
-                offset = builder.mul(loop.index, stride)
+            # Two sums, of even and odd features: one would wait for its own last addition most of the time.
+            sums = [cgutils.alloca_once_value(builder, v.zero()) for _ in range(2)]
+
+            def add(feature: ir.Value, total: ir.Value) -> None:
+                offset = builder.mul(feature, stride)
                 step = v.fma(v.load(v.at(q, offset)), v.load(v.at(k, offset)), builder.load(total))
                 builder.store(step, total)
-            v.store(builder.load(total), v.at(out))
+
+            half = builder.lshr(dim, ir.Constant(_INDEX, 1))
+            with cgutils.for_range(builder, half) as loop:
+                even = builder.shl(loop.index, ir.Constant(_INDEX, 1))
+                add(even, sums[0])
+                add(builder.add(even, ir.Constant(_INDEX, 1)), sums[1])
+            with builder.if_then(builder.trunc(dim, ir.IntType(1))):
+                add(builder.sub(dim, ir.Constant(_INDEX, 1)), sums[0])
+            v.store(builder.fadd(builder.load(sums[0]), builder.load(sums[1])), v.at(out))
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 5), emit
@@ -184,15 +195,28 @@ def _make_mixture(lanes: int):
         def emit(context, builder, signature, arguments):
             share, value, count, apart, dim, stride, out = arguments
             v = _Vectors(builder, lanes)
-            total = cgutils.alloca_once(builder, v.type)
-            with cgutils.for_range(builder, dim) as feature:
-                offset = builder.mul(feature.index, stride)
-                builder.store(v.zero(), total)
+
+            def mix(first: ir.Value, features: int) -> None:
+                """Sums for a few features side by side, so that none waits for its own last addition."""
+                offsets = [builder.mul(builder.add(first, ir.Constant(_INDEX, f)), stride) for f in range(features)]
+                totals = [cgutils.alloca_once(builder, v.type) for _ in offsets]
+                for total in totals:
+                    builder.store(v.zero(), total)
                 with cgutils.for_range(builder, count) as agent:
                     weight = v.load(v.at(share, builder.mul(agent.index, stride)))
-                    seen = v.load(v.at(value, builder.mul(agent.index, apart), offset))
-                    builder.store(v.fma(weight, seen, builder.load(total)), total)
-                v.store(builder.load(total), v.at(out, offset))
+                    row = builder.mul(agent.index, apart)
+                    for offset, total in zip(offsets, totals, strict=True):
+                        seen = v.load(v.at(value, row, offset))
+                        builder.store(v.fma(weight, seen, builder.load(total)), total)
+                for offset, total in zip(offsets, totals, strict=True):
+                    v.store(builder.load(total), v.at(out, offset))
+
+            blocks = builder.udiv(dim, ir.Constant(_INDEX, TOGETHER))
+            done = builder.mul(blocks, ir.Constant(_INDEX, TOGETHER))
+            with cgutils.for_range(builder, blocks) as block:
+                mix(builder.mul(block.index, ir.Constant(_INDEX, TOGETHER)), TOGETHER)
+            with cgutils.for_range(builder, builder.sub(dim, done)) as rest:
+                mix(builder.add(done, rest.index), 1)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7), emit
