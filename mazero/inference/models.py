@@ -21,6 +21,7 @@ from mazero.search import InPlaceModel, RecurrentFn, Root
 
 logger = logging.getLogger(__name__)
 BACKENDS = ("auto", "fused", "eager", "compile")
+LEAST_ROOTS_AT_ONCE = 16  # fewer pay more for the steps between kernels than they gain in the caches
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -94,6 +95,12 @@ class FusedModel:
     def recurrent(self) -> FusedModel:
         """Itself."""
         return self
+
+    @property
+    def roots_at_once(self) -> int:
+        """See `mazero.search.InPlaceModel`: whole tiles, and few enough to leave the caches to the weights."""
+        tile = int(self._packed.plan[0]["tile"])
+        return tile * -(-LEAST_ROOTS_AT_ONCE // tile)
 
     def weights_changed(self) -> None:
         """See `Model`."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mazero.inference import kernels
-from mazero.inference.tiles import pack, padded
+from mazero.inference.tiles import ROWS, pack, padded
 from mazero.networks import AttentionLayer, MAZeroNetwork, Mlp
 
 ROWS_IN_A_TILE = 48  # agents worked on together: activations stay in the second-level cache, weights are reused
@@ -84,7 +84,7 @@ class Packed:
         plan["heads"], plan["layers"] = config.attention_heads, len(communication.layers)
         plan["observation"], plan["representation"], plan["rest"] = inputs, len(representation), len(rest)
         plan["support"], plan["widest"] = config.support, padded(max(widths))
-        plan["tile"] = max(1, ROWS_IN_A_TILE // n)
+        plan["tile"] = samples_in_a_tile(n)
         return np.array([dense[i] for i in range(at)], kernels.DENSE)
 
     def _attention(self, layer: AttentionLayer) -> list[np.void]:
@@ -140,6 +140,12 @@ class Packed:
         self._parts.append(part)
         self._size += -(-part.size // ALIGNMENT) * ALIGNMENT
         return offset
+
+
+def samples_in_a_tile(n_agents: int) -> int:
+    """Samples worked on together: about ROWS_IN_A_TILE agents, in whole register tiles of ROWS."""
+    step = ROWS // math.gcd(n_agents, ROWS)  # the fewest samples that fill register tiles
+    return step * max(1, round(ROWS_IN_A_TILE / (n_agents * step)))
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

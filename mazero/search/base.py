@@ -133,6 +133,11 @@ class RecurrentFn(Protocol):
 class InPlaceModel(Protocol):
     """A model that works in the search's own memory (CPU, float32), which saves the copies in and out of it."""
 
+    @property
+    def roots_at_once(self) -> int:
+        """How many roots it likes to be searched together; the others wait for their turn."""
+        ...
+
     def step_in_place(
         self, hidden: np.ndarray, rows: np.ndarray, actions: np.ndarray, first: int, outputs: np.ndarray
     ) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 
 from mazero.search import tree as trees
 from mazero.search.base import InPlaceModel, RecurrentFn, Root, SearchConfig, SearchResult
-
-CHUNK = 16  # roots searched together on the CPU: what they need stays in the second- and third-level caches
 
 
 class Workspace:
@@ -79,8 +77,8 @@ def search(
 ) -> SearchResult:
     """Runs N simulations from each of B roots, all in lock-step: one model call of B rows per simulation.
 
-    On the CPU roots go in chunks, whose trees and hidden states stay in the processor's caches. A root's result depends
-    on nothing but itself, its seed and the model, so neither chunks nor threads change it.
+    An `InPlaceModel` gets the roots in chunks, whose trees and hidden states stay in the processor's caches. A root's
+    result depends on nothing but itself, its seed and the model, so neither chunks nor threads change it.
 
     Args:
       model: one step of the model, a `RecurrentFn` (called under `torch.inference_mode`) or an `InPlaceModel`.
@@ -103,7 +101,8 @@ def search(
             f"an in-place model needs roots in float32 on the CPU, got hidden states in {root.hidden.dtype} on "
             f"{root.hidden.device} and values in {root.value.dtype}"
         )
-    chunks = [slice(start, start + CHUNK) for start in range(0, b, CHUNK)] if in_place else [slice(0, b)]
+    size = cast(InPlaceModel, model).roots_at_once if in_place else b
+    chunks = [slice(start, start + size) for start in range(0, b, size)]
     jobs = [_Job(_part(root, chunk), seeds[chunk], config, noise, chunk.start) for chunk in chunks]
     workers = min(threads, len(jobs)) if in_place else 1
     space.roots += b

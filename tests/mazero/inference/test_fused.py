@@ -1,16 +1,14 @@
 """The fused network computes what the torch network computes, follows its weights, and serves search."""
 
-import importlib
-
 import numpy as np
 import pytest
 import torch
 
 from mazero.inference import FusedModel, TorchModel
+from mazero.inference.packed import samples_in_a_tile
 from mazero.networks import MAZeroNetwork, NetworkConfig
 from mazero.search import SearchConfig, Workspace, search
 
-searching = importlib.import_module("mazero.search.search")  # the package's `search` is the function
 SMALL = NetworkConfig(hidden_size=16, mlp_sizes=(24,), head_size=8, attention_layers=1, attention_heads=2)
 
 
@@ -76,6 +74,11 @@ def test_the_same_function_as_torch(name):
     assert np.abs(outputs).max() > 0.1
 
 
+@pytest.mark.parametrize(("n", "samples"), [(1, 48), (3, 16), (5, 12), (8, 6), (10, 6), (27, 2), (50, 3)])
+def test_tiles_are_whole_register_tiles(n, samples):
+    assert samples_in_a_tile(n) == samples and n * samples % 6 == 0
+
+
 def test_a_sample_does_not_depend_on_the_others():
     network = network_of()
     model = FusedModel(network)
@@ -135,7 +138,8 @@ def test_chunks_and_threads_change_nothing(monkeypatch, threads):
         return result
 
     whole = found()
-    monkeypatch.setattr(searching, "CHUNK", 5)
+    assert model.roots_at_once == 16
+    monkeypatch.setattr(FusedModel, "roots_at_once", 5)
     parts = found()
     for name, values in vars(whole).items():
         np.testing.assert_array_equal(getattr(parts, name), values, err_msg=name)
@@ -146,7 +150,7 @@ def test_not_finite_weights_are_reported_with_the_root(monkeypatch):
     model, obs = FusedModel(network), observations(network, 8)
     config, seeds = SearchConfig(num_simulations=3), np.arange(8, dtype=np.uint64)
     obs[6] = np.nan
-    monkeypatch.setattr(searching, "CHUNK", 4)
+    monkeypatch.setattr(FusedModel, "roots_at_once", 4)
     with pytest.raises(ValueError, match="network output is not finite: value is nan for root 6 at the root itself"):
         search(model, model.roots(obs), config, seeds, noise=False)
     with torch.no_grad():
