@@ -13,9 +13,6 @@ from baselines.mappo.config import PpoConfig
 from baselines.value_based import learner as value_based
 from baselines.value_based import mixers, qplex
 from baselines.value_based.config import QmixConfig, QplexConfig, ValueConfig
-from envs.interface import EnvInfo
-from baselines.value_based import mixers
-from baselines.value_based.config import QmixConfig
 from envs.interface import EnvInfo, VectorEnv
 from training.config import nearest
 from training.errors import UserError

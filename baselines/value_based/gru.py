@@ -17,6 +17,7 @@ have a step t; the rows of step t belong to the first `counts[t]` sequences.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,13 +53,13 @@ def _fused_forward(
     hidden, product = projected.new_empty(rows, size), projected.new_zeros(counts[0], width)
     gates, candidate, recurrent = (projected.new_empty(kept, columns) for columns in (2 * size, size, size))
     tensors = (projected, product, bias, gates, candidate, recurrent, hidden)
-    arrays: Any = [x.detach().numpy() for x in tensors]
+    step = partial(forward_step, *[x.detach().numpy() for x in tensors])
     transposed, states = weight.t(), hidden.split(counts)
     start, before = 0, -1
     for t, count in enumerate(counts):
         if t:
             torch.mm(states[t - 1][:count], transposed, out=product[:count])
-        forward_step(*arrays, start, count, before, start if keep else 0)
+        step(start, count, before, start if keep else 0)
         start, before = start + count, start
     return hidden, gates, candidate, recurrent
 
@@ -78,13 +79,14 @@ class _FusedGruSequence(torch.autograd.Function):
         size = hidden.shape[1]
         total = grad.clone(memory_format=torch.contiguous_format)
         grad_recurrent, grad_input = hidden.new_empty(len(hidden), 3 * size), torch.empty_like(hidden)
-        arrays: Any = [x.numpy() for x in (total, recurrent, gates, candidate, hidden, grad_recurrent, grad_input)]
+        tensors = (total, recurrent, gates, candidate, hidden, grad_recurrent, grad_input)
+        step = partial(backward_step, *[x.numpy() for x in tensors])
         totals, flowing = total.split(counts), grad_recurrent.split(counts)
         start = len(hidden)
         for t in range(len(counts) - 1, -1, -1):
             start -= counts[t]
             before = start - counts[t - 1] if t else -1
-            backward_step(*arrays, start, counts[t], before)
+            step(start, counts[t], before)
             if t:
                 totals[t - 1][: counts[t]].addmm_(flowing[t], weight)
         earlier = [h[:count] for h, count in zip(hidden.split(counts), counts[1:])]
