@@ -16,9 +16,9 @@ have a step t; the rows of step t belong to the first `counts[t]` sequences.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ def _fused_forward(
     hidden, product = projected.new_empty(rows, size), projected.new_zeros(counts[0], width)
     gates, candidate, recurrent = (projected.new_empty(kept, columns) for columns in (2 * size, size, size))
     tensors = (projected, product, bias, gates, candidate, recurrent, hidden)
-    step = partial(forward_step, *[x.detach().numpy() for x in tensors])
+    step: Callable[..., None] = partial(cast(Any, forward_step), *[x.detach().numpy() for x in tensors])
     transposed, states = weight.t(), hidden.split(counts)
     start, before = 0, -1
     for t, count in enumerate(counts):
@@ -80,7 +80,7 @@ class _FusedGruSequence(torch.autograd.Function):
         total = grad.clone(memory_format=torch.contiguous_format)
         grad_recurrent, grad_input = hidden.new_empty(len(hidden), 3 * size), torch.empty_like(hidden)
         tensors = (total, recurrent, gates, candidate, hidden, grad_recurrent, grad_input)
-        step = partial(backward_step, *[x.numpy() for x in tensors])
+        step: Callable[..., None] = partial(cast(Any, backward_step), *[x.numpy() for x in tensors])
         totals, flowing = total.split(counts), grad_recurrent.split(counts)
         start = len(hidden)
         for t in range(len(counts) - 1, -1, -1):
