@@ -49,9 +49,10 @@ lint: $(STAMP) ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(STAMP) ## environment and search throughput on one core
+bench: $(STAMP) ## throughput of environments, search and learning on one core
 	$(ENV) $(BIN)/python -m tests.benchmarks.bench_envs
 	$(ENV) $(BIN)/python -m tests.benchmarks.bench_search
+	$(ENV) $(BIN)/python -m mazero bench --map 3m --batch 4 32 256
 
 clean: ## remove caches and the environment; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .snakemake
