@@ -72,13 +72,17 @@ _LEAST_EXPONENT = np.float32(-87.0)  # exp of less is 0 in float32
 
 
 @njit(cache=True, nogil=True)
-def recur(weights, dense, plan, scratch, hidden, rows, actions, first, outputs):
+def recur(weights, dense, plan, scratch, hidden, carried, ready, rows, actions, first, outputs):
     """One step of the model for B samples.
+
+    What two layers make of the hidden state alone, before an action is added, is computed when a state is first stepped
+    from and kept: a search steps from the same state about three times.
 
     Args:
       weights: float32.    dense: DENSE records.    plan: one PLAN record.    scratch: float32, see `scratch_size`.
       hidden: (R, n, H) float32, a stack of states: row rows[b] is read, row first + b is written.
-      rows: (B,) int64.    actions: (B, n) int64.    first: int.
+      carried: (R, n, C) float32, what is kept of each state; C is `carried_size`.    ready: (R,) bool, whether it is.
+      rows: (B,) int64, all different.    actions: (B, n) int64.    first: int.
       outputs: (B, 2 + n * A) float32, filled: reward and value in reward units, policy logits.
     """
     p = plan[0]
@@ -88,20 +92,20 @@ def recur(weights, dense, plan, scratch, hidden, rows, actions, first, outputs):
         count = min(p.tile, rows.size - start)
         agents = count * n
         x, y, z, head, head_out = _areas(p)
+        _carry(weights, dense, p, scratch, hidden, carried, ready, rows, start, count, y, z)
         _gather(hidden, rows, start, count, n, width, stride, scratch)
-        _rows_of_actions(weights, p.embed_rows, stride, actions, start, count, n, 0, scratch, x, stride)
-        _linear(data, dense[EMBED], at, stride, agents, at + 4 * x, stride, START_FROM_OUT | RELU)
-        _add_position(weights, p.position, count, n, stride, scratch, x)
+        _embed(weights, p.embed_rows, p.position, carried, rows, actions, start, count, n, stride, scratch, x)
         for layer in range(p.layers):
             _attention_layer(weights, dense, VARIABLE + PER_LAYER * layer, p, scratch, x, y, z, count)
         first_layer = dense[FIRST_HIDDEN]
-        _rows_of_actions(weights, p.first_rows, first_layer.n, actions, start, count, n, 0, scratch, y, p.widest)
-        _linear(data, first_layer, at, stride, agents, at + 4 * y, p.widest, START_FROM_OUT)
+        _begin_dynamics(
+            weights, p.first_rows, first_layer.n, carried, rows, actions, start, count, n, stride, scratch, y, p.widest
+        )
         _linear(data, dense[FIRST_FEATURE], at + 4 * x, stride, agents, at + 4 * y, p.widest, START_FROM_OUT | RELU)
         _normalise(scratch, y, p.widest, agents, first_layer.width, weights, p.first_scale, p.first_shift)
         end = _mlp(weights, dense, VARIABLE + PER_LAYER * p.layers + p.representation, p.rest, scratch, y, z, p, agents)
         _move_on(hidden, first + start, count, n, width, stride, scratch, end, p.widest)
-        _rows_of_actions(weights, p.reward_rows, dense[REWARD].n, actions, start, count, n, p.actions, scratch, head, 0)
+        _reward_rows(weights, p.reward_rows, dense[REWARD].n, actions, start, count, n, p.actions, scratch, head)
         _scalar_head(weights, dense, REWARD, p, scratch, head, head_out, count, START_FROM_OUT, outputs, start, 0)
         _scalar_head(weights, dense, VALUE, p, scratch, head, head_out, count, 0, outputs, start, 1)
         _policy_head(weights, dense, p, scratch, y, z, count, outputs, start)
@@ -124,6 +128,11 @@ def represent(weights, dense, plan, scratch, obs, hidden, outputs):
         outputs[start : start + count, 0] = 0.0
         _scalar_head(weights, dense, VALUE, p, scratch, head, head_out, count, 0, outputs, start, 1)
         _policy_head(weights, dense, p, scratch, y, z, count, outputs, start)
+
+
+def carried_size(plan: np.ndarray, dense: np.ndarray) -> int:
+    """Floats that `recur` keeps for an agent of a state: inputs of the embedding and of the dynamics' first layer."""
+    return int(plan[0]["stride"] + dense[FIRST_HIDDEN]["n"])
 
 
 def scratch_size(plan: np.ndarray) -> int:
@@ -174,36 +183,72 @@ def _gather(hidden, rows, start, count, n, width, stride, scratch):
 
 
 @njit(cache=True, nogil=True)
-def _rows_of_actions(weights, table, width, actions, start, count, n, per_agent, scratch, out, out_stride):
-    """Writes the rows of the actions, (count * n) of them, or, if per_agent > 0, each sample's sum over agents.
-
-    Args:
-      table: offset of rows of `width` floats, one an action; per_agent rows for each agent if that is above 0.
-      out, out_stride: offset and distance of what is written; sums lie `width` apart.
-    """
+def _carry(weights, dense, p, scratch, hidden, carried, ready, rows, start, count, y, z):
+    """Fills `carried` for the rows of a tile that are not ready; areas 0, y and z are overwritten."""
+    data, at = _address(weights), _address(scratch)
+    n, width, stride = p.agents, p.hidden, p.stride
+    missing = 0
     for b in range(count):
-        for i in range(n):
-            row = weights[table + (i * per_agent + actions[start + b, i]) * width :][:width]
-            if per_agent == 0:
-                to = out + (b * n + i) * out_stride
-                scratch[to : to + width] = row
-            else:
-                total = scratch[out + b * width :][:width]
-                if i == 0:
-                    total[:] = row
-                else:
-                    for c in range(width):
-                        total[c] += row[c]
+        row = rows[start + b]
+        if not ready[row]:
+            for i in range(n):
+                to = (missing * n + i) * stride
+                scratch[to : to + width] = hidden[row, i]
+                scratch[to + width : to + stride] = np.float32(0.0)
+            missing += 1
+    if missing == 0:
+        return
+    first = dense[FIRST_HIDDEN]
+    _linear(data, dense[EMBED], at, stride, missing * n, at + 4 * y, p.widest, 0)
+    _linear(data, first, at, stride, missing * n, at + 4 * z, p.widest, 0)
+    done = 0
+    for b in range(count):
+        row = rows[start + b]
+        if not ready[row]:
+            for i in range(n):
+                of = (done * n + i) * p.widest
+                carried[row, i, :stride] = scratch[y + of : y + of + stride]
+                carried[row, i, stride : stride + first.n] = scratch[z + of : z + of + first.n]
+            ready[row] = True
+            done += 1
 
 
 @njit(cache=True, nogil=True)
-def _add_position(weights, position, count, n, stride, scratch, x):
-    size = n * stride
-    code = weights[position : position + size]
+def _embed(weights, table, position, carried, rows, actions, start, count, n, stride, scratch, x):
+    """x = relu(what is carried + row of the action) + position."""
     for b in range(count):
-        row = scratch[x + b * size :][:size]
-        for c in range(size):
-            row[c] += code[c]
+        for i in range(n):
+            kept = carried[rows[start + b], i]
+            row = weights[table + actions[start + b, i] * stride :][:stride]
+            code = weights[position + i * stride :][:stride]
+            out = scratch[x + (b * n + i) * stride :][:stride]
+            for c in range(stride):
+                value = kept[c] + row[c]
+                out[c] = (np.float32(0.0) if value < np.float32(0.0) else value) + code[c]  # NaN stays NaN
+
+
+@njit(cache=True, nogil=True)
+def _begin_dynamics(weights, table, width, carried, rows, actions, start, count, n, behind, scratch, out, out_stride):
+    """What is carried, from column `behind` on, plus the rows of the actions; the features' part is added later."""
+    for b in range(count):
+        for i in range(n):
+            kept = carried[rows[start + b], i, behind:]
+            row = weights[table + actions[start + b, i] * width :][:width]
+            total = scratch[out + (b * n + i) * out_stride :][:width]
+            for c in range(width):
+                total[c] = kept[c] + row[c]
+
+
+@njit(cache=True, nogil=True)
+def _reward_rows(weights, table, width, actions, start, count, n, per_agent, scratch, out):
+    """Sum over agents of the rows of their actions, `per_agent` rows for each agent; one row of `width` a sample."""
+    for b in range(count):
+        total = scratch[out + b * width :][:width]
+        total[:] = np.float32(0.0)
+        for i in range(n):
+            row = weights[table + (i * per_agent + actions[start + b, i]) * width :][:width]
+            for c in range(width):
+                total[c] += row[c]
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numba
 import numpy as np
@@ -132,12 +132,22 @@ class FusedModel:
         logits = torch.from_numpy(outputs[:, 2:].reshape(batch, n, a))
         return Root(torch.from_numpy(hidden), torch.from_numpy(outputs[:, 1].copy()), logits, available_actions)
 
+    def begin(self, hidden: np.ndarray) -> None:
+        """See `mazero.search.InPlaceModel`."""
+        memory, packed = self._memory, self._packed
+        shape = (*hidden.shape[:2], kernels.carried_size(packed.plan, packed.dense))
+        if not hasattr(memory, "carried") or memory.carried.shape != shape:
+            memory.carried, memory.ready = np.empty(shape, np.float32), np.empty(shape[0], np.bool_)
+        memory.ready[:] = False
+
     def step_in_place(
         self, hidden: np.ndarray, rows: np.ndarray, actions: np.ndarray, first: int, outputs: np.ndarray
     ) -> None:
         """See `mazero.search.InPlaceModel`; weights are those of the last `roots`."""
-        packed = self._packed
-        kernels.recur(packed.weights, packed.dense, packed.plan, self._scratch(), hidden, rows, actions, first, outputs)
+        packed, memory = self._packed, self._memory
+        recur: Any = kernels.recur  # numba's stubs allow fewer arguments
+        network = (packed.weights, packed.dense, packed.plan, self._scratch())
+        recur(*network, hidden, memory.carried, memory.ready, rows, actions, first, outputs)
 
 
 class TorchModel:

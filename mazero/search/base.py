@@ -138,14 +138,19 @@ class InPlaceModel(Protocol):
         """How many roots it likes to be searched together; the others wait for their turn."""
         ...
 
+    def begin(self, hidden: np.ndarray) -> None:
+        """A search of this thread starts in the memory `hidden` (R, n, H), whose contents are new."""
+        ...
+
     def step_in_place(
         self, hidden: np.ndarray, rows: np.ndarray, actions: np.ndarray, first: int, outputs: np.ndarray
     ) -> None:
         """Takes one joint action in each of B hidden states; may be called from several threads at once.
 
         Args:
-          hidden: (R, n, H) float32, all states of the search: row rows[b] is read, row first + b is written.
-          rows: (B,) int64.    actions: (B, n) int64.    first: int.
+          hidden: (R, n, H) float32, as given to `begin`, all states of the search: row rows[b] is read, row first + b
+            is written.
+          rows: (B,) int64, all different.    actions: (B, n) int64.    first: int.
           outputs: (B, 2 + n * A) float32, filled: reward, value of the next state, its policy logits.
         """
         ...

@@ -172,6 +172,7 @@ def _search(model: RecurrentFn | InPlaceModel, job: _Job, space: Workspace) -> S
 def _in_place(model: Any, space: Workspace) -> Callable[[int], None]:
     """Expansion of one node per root by a model that reads and writes the workspace itself."""
     hidden, outputs, selected = space.hidden.numpy(), space.outputs.numpy(), space.selected.numpy()
+    model.begin(hidden)
     b = len(outputs)
     rows, actions = selected[:b], selected[b:].reshape(b, -1)
 

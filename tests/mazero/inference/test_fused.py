@@ -32,6 +32,7 @@ def step(model, hidden, actions):
     batch, n = actions.shape
     stack = np.concatenate((hidden, np.full_like(hidden, np.nan)))
     outputs = np.full((batch, 2 + n * model._network.n_actions), np.nan, np.float32)
+    model.begin(stack)
     model.step_in_place(stack, np.arange(batch), actions, batch, outputs)
     np.testing.assert_array_equal(stack[:batch], hidden)
     return stack[batch:], outputs
@@ -72,6 +73,28 @@ def test_the_same_function_as_torch(name):
     np.testing.assert_allclose(outputs[:, 1], following.value, atol=2e-4, rtol=1e-4)
     np.testing.assert_allclose(outputs[:, 2:].reshape(batch, n, -1), following.policy_logits, atol=2e-4)
     assert np.abs(outputs).max() > 0.1
+
+
+def test_steps_from_one_state_share_what_no_action_changes_until_the_next_search():
+    network = network_of()
+    model = FusedModel(network)
+    hidden = model.roots(observations(network, 5)).hidden.numpy()
+    actions = np.random.default_rng(1).integers(0, 5, (2, 5, 3))
+    stack = np.concatenate((hidden, np.zeros((10, 3, 16), np.float32)))
+    outputs = np.zeros((2, 5, 2 + 3 * 5), np.float32)
+    model.begin(stack)
+    for i in range(2):  # both from the same states
+        model.step_in_place(stack, np.arange(5), actions[i], 5 * (i + 1), outputs[i])
+    together = stack[5:].copy().reshape(2, 5, 3, 16), outputs.copy()
+    for i in range(2):
+        alone, output = step(model, hidden, actions[i])
+        np.testing.assert_array_equal(together[0][i], alone)
+        np.testing.assert_array_equal(together[1][i], output)
+    other = np.ascontiguousarray(hidden[::-1])
+    stack[:5] = other
+    model.begin(stack)
+    model.step_in_place(stack, np.arange(5), actions[0], 5, outputs[0])
+    np.testing.assert_array_equal(outputs[0], step(model, other, actions[0])[1])
 
 
 @pytest.mark.parametrize(("n", "samples"), [(1, 48), (3, 16), (5, 12), (8, 6), (10, 6), (27, 2), (50, 3)])
