@@ -36,14 +36,14 @@ def draw(record: dict[str, Any]) -> Figure:
     sweep, where = record["sweep"], record["provenance"]
     base = sweep["base"]
     with style.paper_style():
-        figure = Figure(figsize=(style.PAGE, 2.3), layout="constrained")
+        figure = Figure(figsize=(style.PAGE, 2.5), layout="constrained")
         panels = figure.subplots(1, len(PANELS))
         for axes, (axis, key, label) in zip(panels, PANELS, strict=True):
             _panel(axes, sweep[axis], key)
             axes.set_xlabel(label)
         panels[0].set_ylabel("µs per simulation and root")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=len(PARTS), frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(PARTS), frameon=False)
         figure.suptitle(
             f"Cost of search: {base['agents']}, K = {base['num_sampled_actions']}, N = {base['num_simulations']}, "
             f"B = {base['batch']} unless varied; {where['cpu']}, {where['threads']} thread(s), "
@@ -61,9 +61,9 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], key: str) -> None:
     bottom = [0.0] * len(rows)
     for part, colour in zip(PARTS, palette, strict=False):
         cost = [1e6 / row["simulations_per_second"] * row["share"][part] for row in rows]
-        axes.bar(range(len(rows)), cost, bottom=bottom, width=0.7, color=colour, label=part)
+        axes.bar(range(len(rows)), cost, bottom=bottom, width=0.7, linewidth=0, color=colour, label=part)
         bottom = [low + height for low, height in zip(bottom, cost, strict=True)]
-    axes.set_xticks(range(len(rows)), [str(row[key]) for row in rows])
+    axes.set_xticks(range(len(rows)), [str(row[key]) for row in rows], fontsize=6.5)
     axes.grid(visible=False, axis="x")
 
 
