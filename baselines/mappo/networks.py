@@ -59,7 +59,7 @@ class Network(nn.Module):
         encoded = self._encode(standardize(x))
         if self.rnn is None:
             return after_norm(encoded, self.norm_2, self.head.weight, self.head.bias), hidden
-        hidden = self.rnn(F.layer_norm(encoded, encoded.shape[-1:], self.norm_2.weight, self.norm_2.bias), hidden)
+        hidden = self.rnn(encoded * self.norm_2.weight + self.norm_2.bias, hidden)
         return after_norm(standardize(hidden), self.norm_3, self.head.weight, self.head.bias), hidden
 
     def unroll(self, x_hat: Tensor, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
