@@ -99,7 +99,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 def _read_run(arguments: argparse.Namespace) -> dict[str, Any]:
     """The run's config.json. Raises: UserError if there is none, or threads or device cannot be had."""
-    cli.set_threads(arguments.threads)
+    cli.set_up_process(arguments.threads)
     cli.check_device(arguments.device)
     record = read_config(arguments.run)
     if record["program"] != PROGRAM:

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--repeats must be at least 1, got {arguments.repeats}")
     if arguments.json is not None and not arguments.json.parent.is_dir():
         raise UserError(f"--json needs an existing folder, got {arguments.json}: create {arguments.json.parent}")
-    cli.set_threads(arguments.threads)
+    cli.set_up_process(arguments.threads)
     cli.check_device(arguments.device)
     # One observation, of the plain family: the sizes of the anchors.
     basis = ["network.stacked_observations=1", "self_play.observation=smac"]

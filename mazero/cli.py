@@ -28,7 +28,7 @@ from training.cli import (
     flat_overrides,
     make_env,
     run_train,
-    set_threads,
+    set_up_process,
 )
 from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError
@@ -97,7 +97,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 def _read_run(arguments: argparse.Namespace) -> dict[str, Any]:
     """The run's config.json. Raises: UserError if there is none, or threads or device cannot be had."""
-    set_threads(arguments.threads)
+    set_up_process(arguments.threads)
     check_device(arguments.device)
     record = read_config(arguments.run)
     if record["program"] != "mazero":

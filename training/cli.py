@@ -19,6 +19,7 @@ from training import provenance
 from training.config import to_dict
 from training.errors import UserError
 from training.loop import Learner, Schedule, train
+from training.memory import keep_freed_memory
 from training.progress import MODES, make_reporters
 from training.run import RunDirectory, write_json
 
@@ -121,13 +122,14 @@ def evaluation_options(arguments: argparse.Namespace, record: Mapping[str, Any],
     return options
 
 
-def set_threads(threads: int) -> None:
-    """Use `threads` CPU threads in torch and numba. Raises: UserError if that is impossible."""
+def set_up_process(threads: int) -> None:
+    """Use `threads` CPU threads in torch and numba, and keep freed memory. Raises: UserError for too many threads."""
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     if not 1 <= threads <= most:
         raise UserError(f"threads must lie in 1..{most} (cores, or NUMBA_NUM_THREADS if set), got {threads}")
     torch.set_num_threads(threads)
     numba.set_num_threads(threads)
+    keep_freed_memory()
 
 
 def check_device(device: str) -> None:
@@ -163,7 +165,7 @@ def run_train(
         raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
     if arguments.eval_episodes < 1:
         raise UserError(f"eval-episodes must be at least 1, got {arguments.eval_episodes}")
-    set_threads(arguments.threads)
+    set_up_process(arguments.threads)
     check_device(arguments.device)
     eval_every = arguments.eval_every or max(1, arguments.env_steps // 10)
     try:

@@ -158,7 +158,7 @@ class AttentionWeights(nn.Module):
 
 
 class Parallel(nn.Module):
-    """K networks of one shape on the same input, layer by layer in one product each; ReLU between layers.
+    """K networks of one shape on the same input, layer by layer side by side; ReLU between layers.
 
     Weights are (K, inputs, outputs). They begin as `nn.Linear`'s: uniform within 1 / sqrt(number of inputs).
     """
@@ -174,10 +174,13 @@ class Parallel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., inputs). Returns: (..., K, outputs)."""
-        rows = x.reshape(1, -1, x.shape[-1]).expand(len(self.weights[0]), -1, -1)  # (K, M, inputs)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases)):
-            rows = torch.baddbmm(bias, rows.relu() if layer else rows, weight)
-        return rows.transpose(0, 1).reshape(*x.shape[:-1], *rows.shape[::2])
+        count, _, width = self.weights[0].shape
+        # All networks see the same input: their first layers are one product, K times as wide.
+        joined = self.weights[0].transpose(0, 1).flatten(1)  # (inputs, K * width)
+        rows = torch.addmm(self.biases[0].flatten(), x.flatten(0, -2), joined).view(-1, count, width)
+        for weight, bias in zip(self.weights[1:], self.biases[1:]):
+            rows = torch.baddbmm(bias, rows.relu().transpose(0, 1), weight).transpose(0, 1)
+        return rows.unflatten(0, x.shape[:-1])
 
 
 def two_layers(inputs: int, width: int, outputs: int, *, bias: bool = True) -> nn.Sequential:

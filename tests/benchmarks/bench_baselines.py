@@ -19,11 +19,11 @@ import statistics
 import time
 from typing import Any
 
-import numba
 import torch
 
 import envs
 from baselines import registry
+from training import cli
 from training.config import apply_overrides, load_preset
 
 ALGORITHMS = tuple(registry.ALGORITHMS)
@@ -119,8 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", help="write the results here as well")
     args = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
+    cli.set_up_process(1)
     results = []
     for map_name in args.maps:
         for name in args.algorithms:
