@@ -5,7 +5,7 @@ Learning by Planning*, ICLR 2024 (arXiv 2405.11778). Axes: B roots, n agents, A 
 actions, N simulations, H hidden units per agent.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -175,13 +175,6 @@ class SearchResult:
     log_beta: np.ndarray  # (B, K) float64: log of the probability of a single draw
     reward: np.ndarray  # (B, K) float64: predicted reward
     child_value: np.ndarray  # (B, K) float64: the network's value of the child (0 if never visited)
-
-    @classmethod
-    def joined(cls, parts: "list[SearchResult]") -> "SearchResult":
-        """The results of several searches as one, in order."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     @property
     def mask(self) -> np.ndarray:

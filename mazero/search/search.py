@@ -12,6 +12,7 @@ import torch
 
 from mazero.search import tree as trees
 from mazero.search.base import InPlaceModel, RecurrentFn, Root, SearchConfig, SearchResult
+from mazero.search.outcome import empty_result, read
 
 
 class Workspace:
@@ -90,7 +91,7 @@ def search(
     Returns: a `SearchResult` that owns its arrays.
     Raises: ValueError if shapes disagree, an agent has no available action, or the model returns NaN or infinity.
     """
-    b, _, _ = root.check()
+    b, n, _ = root.check()
     seeds = np.asarray(seeds)
     if seeds.shape != (b,) or seeds.dtype != np.uint64:
         raise ValueError(f"seeds must be uint64 of shape ({b},), got {seeds.dtype} {seeds.shape}: one for each root")
@@ -103,17 +104,21 @@ def search(
         )
     size = cast(InPlaceModel, model).roots_at_once if in_place else b
     chunks = [slice(start, start + size) for start in range(0, b, size)]
-    jobs = [_Job(_part(root, chunk), seeds[chunk], config, noise, chunk.start) for chunk in chunks]
+    const, result = trees.constants(config), empty_result(b, n, config)
+    jobs = [_Job(_part(root, chunk), seeds[chunk], config, const, noise, chunk.start, result) for chunk in chunks]
     workers = min(threads, len(jobs)) if in_place else 1
     space.roots += b
+
+    def work(worker: int, own: Workspace) -> None:
+        for job in jobs[worker::workers]:
+            _search(model, job, own)
+
     if workers == 1:
-        return SearchResult.joined([_search(model, job, space) for job in jobs])
-    with ThreadPoolExecutor(workers) as pool:
-        lists = pool.map(
-            lambda w, s: [_search(model, job, s) for job in jobs[w::workers]], range(workers), space.helpers(workers)
-        )
-        by_worker = list(lists)
-    return SearchResult.joined([by_worker[i % workers][i // workers] for i in range(len(jobs))])
+        work(0, space)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, range(workers), space.helpers(workers)))  # raises what a worker raised
+    return result
 
 
 class _Job(NamedTuple):
@@ -122,8 +127,10 @@ class _Job(NamedTuple):
     root: Root
     seeds: np.ndarray
     config: SearchConfig
+    const: trees.Constants
     noise: bool
     first: int  # position of these roots among all
+    result: SearchResult  # of all roots
 
 
 def _part(root: Root, chunk: slice) -> Root:
@@ -132,13 +139,12 @@ def _part(root: Root, chunk: slice) -> Root:
 
 
 @torch.inference_mode()
-def _search(model: RecurrentFn | InPlaceModel, job: _Job, space: Workspace) -> SearchResult:
-    """One chunk of roots."""
-    root, config = job.root, job.config
+def _search(model: RecurrentFn | InPlaceModel, job: _Job, space: Workspace) -> None:
+    """One chunk of roots; fills its rows of the result."""
+    root, config, const = job.root, job.config, job.const
     b, n, a = root.policy_logits.shape
     began, clock = time.perf_counter(), time.perf_counter
     inference = in_tree = 0.0
-    const = trees.constants(config)
     space.prepare(root, config)
     tree, status = space.tree, space.status
     assert tree is not None
@@ -162,11 +168,10 @@ def _search(model: RecurrentFn | InPlaceModel, job: _Job, space: Workspace) -> S
         in_tree += t1 - t0 + t3 - t2
         if bad:
             raise _not_finite(status, outputs, a, simulation, job.first)
-    result = _result(tree, config)
+    read(tree, config.discount, job.result, job.first)
     space.seconds["inference"] += inference
     space.seconds["tree"] += in_tree
     space.seconds["glue"] += clock() - began - inference - in_tree
-    return result
 
 
 def _in_place(model: Any, space: Workspace) -> Callable[[int], None]:
@@ -233,39 +238,4 @@ def _not_finite(status: np.ndarray, outputs: np.ndarray, n_actions: int, simulat
     return ValueError(
         f"network output is not finite: {name} is {outputs[b, column]} for root {first + b} at {when}; "
         "finite numbers are expected, check the network's weights and inputs"
-    )
-
-
-def _result(tree: trees.Tree, config: SearchConfig) -> SearchResult:
-    """Reads the statistics of the roots' children out of the trees; (B, C) padded to (B, K)."""
-    nodes, root, k = tree.nodes, trees.ROOT, config.num_sampled_actions
-    b, c = tree.beta_hat.shape
-    num_children = nodes["num_children"][:, root].copy()
-    exists = np.arange(c) < num_children[:, None]  # (B, C)
-    visited = exists & (tree.child[:, root] != trees.UNVISITED)
-    node = np.where(visited, tree.child[:, root], root)  # (B, C)
-
-    def of_child(field: np.ndarray, otherwise: float | np.ndarray = 0.0) -> np.ndarray:
-        return np.where(visited, np.take_along_axis(field, node, axis=1), otherwise)
-
-    def padded(values: np.ndarray, dtype: type = np.float64) -> np.ndarray:
-        out = np.zeros((b, k, *values.shape[2:]), dtype)
-        out[:, :c][exists] = values[exists]
-        return out
-
-    reward = of_child(nodes["reward"])
-    predicted = nodes["predicted"][:, root].copy()
-    q = np.where(visited, reward + config.discount * of_child(nodes["value"]), predicted[:, None])
-    return SearchResult(
-        value=nodes["value"][:, root].copy(),
-        predicted_value=predicted,
-        num_children=num_children,
-        joint_actions=padded(tree.joint_actions(root), np.int16),
-        visit_counts=padded(of_child(nodes["visits"]), np.int32),
-        q=padded(q),
-        prior=padded(tree.prior[:, root]),
-        beta_hat=padded(tree.beta_hat),
-        log_beta=padded(tree.log_beta),
-        reward=padded(reward),
-        child_value=padded(of_child(nodes["predicted"])),
     )

@@ -95,12 +95,16 @@ class Tree(NamedTuple):
     score: np.ndarray  # (1, K) float64: scratch, scores of the children of one node, or counts of draws
     draw: np.ndarray  # (1, W + 1, K) int64: scratch, words of the keys drawn, then draws by rank
 
+    @property
+    def packing(self) -> tuple[int, int]:
+        """Bits of one agent's action in a key, and agents per word of a key."""
+        bits = _bits(self.policy.shape[2])
+        return bits, _WORD // bits
+
     def joint_actions(self, node: int) -> np.ndarray:
         """(B, C, n) int16: joint actions of a node's children."""
-        n, num_actions = self.policy.shape[1:]
-        bits = _bits(num_actions)
-        group = _WORD // bits
-        agent = np.arange(n)
+        bits, group = self.packing
+        agent = np.arange(self.policy.shape[1])
         shift = bits * (group - 1 - agent % group)
         return (
             (self.key[:, node, :, agent // group] >> shift[:, None, None] & ((1 << bits) - 1))
