@@ -75,13 +75,18 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--repeats must be at least 1, got {arguments.repeats}")
     if arguments.json is not None and not arguments.json.parent.is_dir():
         raise UserError(f"--json needs an existing folder, got {arguments.json}: create {arguments.json.parent}")
+    maps = arguments.map or ["3m"]
+    if "update" in arguments.only and len(maps) * len(arguments.num_simulations) > 1:
+        raise UserError(
+            f"an update is measured on one map with one --num-simulations, got {', '.join(maps)} with "
+            f"{', '.join(map(str, arguments.num_simulations))}: give one of each, or --only search"
+        )
     cli.set_up_process(arguments.threads)
     cli.check_device(arguments.device)
     # One observation, of the plain family: the sizes of the anchors.
     basis = ["network.stacked_observations=1", "self_play.observation=smac"]
     overrides = [*basis, *cli.flat_overrides(arguments)]
     config = apply_overrides(load_preset(PRESETS, arguments.preset, MAZeroConfig), overrides)
-    maps = arguments.map or ["3m"]
     for name in maps:
         cli.make_env(name, {}, backend=None, num_envs=1, observation=config.self_play.observation, seed=0)
     record = measure(
@@ -119,7 +124,8 @@ def measure(
 
     Args:
       config: sizes of networks, search and updates.    maps: their sizes and observations are used.
-      batches, num_simulations, sampled: B, N and K of the searches; every combination is measured.
+      batches, num_simulations, sampled: B, N and K of the searches; every combination is measured. An update is
+        measured on the first map with the first N.
       repeats: of every figure.    report: called with a line of text for each result.
     Returns: the JSON-able record.
     """
@@ -150,12 +156,8 @@ def measure(
                         record["search"].append(row)
                         report(_search_line(row))
     if "update" in sections:
-        record["update"] = []
-        for name in maps:
-            for n_sim in num_simulations:
-                row = update_speed(config, name, n_sim, repeats=repeats, device=device)
-                record["update"].append(row)
-                report(_update_line(row))
+        record["update"] = update_speed(config, maps[0], num_simulations[0], repeats=repeats, device=device)
+        report(_update_line(record["update"]))
     if "sweep" in sections:
         record["sweep"] = {"base": SWEEP_BASE}
         for axis, values in SWEEP.items():
@@ -268,16 +270,26 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
         if steps == 4 * config.self_play.num_envs:  # kernels are compiled
             steps, began = 0, time.perf_counter()
     self_play = (time.perf_counter() - began) / steps
-    space = learner.reanalyze_workspace
-    drawn = learner.draw(0)
-    space.seconds.update(dict.fromkeys(space.seconds, 0.0))
-    space.roots = 0
-    targets = _median(lambda: learner.draw(0), repeats)
-    search_split = {part: seconds / (repeats + 1) for part, seconds in space.seconds.items()}
+    space, spent = learner.reanalyze_workspace, []
+    drawn = learner.draw(0)  # not counted
+    for _ in range(repeats):
+        space.seconds.update(dict.fromkeys(space.seconds, 0.0))
+        space.roots = 0
+        began = time.perf_counter()
+        drawn = learner.draw(0)
+        spent.append((time.perf_counter() - began, dict(space.seconds), space.roots))
+    targets, search_split, roots = sorted(spent, key=lambda draw: draw[0])[repeats // 2]
     learner.network.train()
     step = _median(lambda: optimise(learner.network, learner.optimiser, drawn.batch, config), repeats + 1)
     forward = _median(lambda: batch_loss(learner.network, drawn.batch, config.loss), repeats + 1)
     each = self_play / config.optimiser.updates_per_env_step
+    seconds = {
+        "self_play": each,
+        **search_split,
+        "targets": targets - sum(search_split.values()),  # what is no search: drawing, values, the batch
+        "loss": forward,
+        "backward": step - forward,  # with clipping and the optimiser
+    }
     row = {
         "map": name,
         "n_agents": learner.network.n_agents,
@@ -288,9 +300,8 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
         "self_play_env_steps_per_second": 1 / self_play,
         "target_seconds": targets,
         "optimisation_step_seconds": step,
-        "forward_seconds": forward,
-        "target_search_seconds": search_split,
-        "roots_searched": space.roots / (repeats + 1),
+        "seconds": seconds,
+        "roots_searched": roots,
         "updates_per_second": 1 / (each + targets + step),
         "env_steps_per_second": 1 / (each + targets + step) / config.optimiser.updates_per_env_step,
         "share": {

@@ -145,7 +145,9 @@ def test_bench_writes_what_it_prints(tmp_path, capsys):
         assert row["simulations_per_second"] == pytest.approx(row["batch"] * 4 / row["seconds"])
         assert sum(row["share"].values()) == pytest.approx(1.0)
         assert "ratio_to_anchor" not in row  # nobody measured the authors' code at N = 4
-    (update,) = record["update"]
+    update = record["update"]
+    assert set(update["seconds"]) == {"self_play", "inference", "tree", "glue", "targets", "loss", "backward"}
+    assert sum(update["seconds"].values()) == pytest.approx(1 / update["updates_per_second"])
     assert update["updates_per_second"] > 0 and sum(update["share"].values()) == pytest.approx(1.0)
     assert update["roots_searched"] <= 4 * 6
     assert record["provenance"]["threads"] == 1 and record["speed_of_machine"]["matmul_gflops"] > 0
@@ -158,7 +160,9 @@ def test_bench_writes_what_it_prints(tmp_path, capsys):
     [
         (["--batch", "0"], "--batch takes positive integers, got 0"),
         (["--repeats", "0"], "--repeats must be at least 1"),
-        (["--map", "3mm"], "3m"),
+        (["--map", "3mm"], "an update is measured on one map"),
+        (["--map", "3mm", "--only", "search"], "3m"),
+        (["--num-simulations", "4", "8"], "4, 8: give one of each, or --only search"),
         (["--json", "nowhere/bench.json"], "--json needs an existing folder"),
     ],
 )
