@@ -24,9 +24,18 @@ CAPTIONS = {
 TABLE_TITLES = {
     "runs": "All runs",
     "final": "Per map and algorithm",
+    "published": "Beside published figures, which are of StarCraft II",
     "aggregate": "Over maps and runs",
     "improvement": "Probability of improvement",
     "steps_to": "Environment steps to a win rate",
+}
+# Tables that stand in the page, and what is left out there: it says the same in every row or stands elsewhere.
+TABLE_HIDDEN: dict[str, tuple[str, ...]] = {
+    "final": ("eval_episodes", "episodes_per_run"),
+    "published": ("group",),
+    "aggregate": (),
+    "improvement": (),
+    "steps_to": (),
 }
 
 
@@ -49,7 +58,7 @@ def compose(frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[
         changes = ", ".join(f"{name} = {value}" for name, value in algorithm.overrides.items()) or "no override"
         lines.append(f"- **{algorithm.label}** (`{key}`): `{algorithm.program}`, {algorithm.family}, {changes}")
     lines += ["", "## Results", ""]
-    for name in ("final", "aggregate", "improvement", "steps_to"):
+    for name in TABLE_HIDDEN:
         if len(tables[name]):
             lines += [f"### {TABLE_TITLES[name]}", "", _table(tables[name], name), ""]
     for group in study.groups.values():
@@ -114,13 +123,7 @@ def write_text(path: Path, text: str) -> Path:
 
 def _table(table: pd.DataFrame, name: str) -> str:
     """A table for the page: without columns that say the same in every row of the study or stand elsewhere."""
-    hidden = {
-        "final": ["eval_episodes", "episodes_per_run"],
-        "aggregate": [],
-        "improvement": [],
-        "steps_to": [],
-    }[name]
-    return markdown(table.drop(columns=hidden)).rstrip()
+    return markdown(table.drop(columns=list(TABLE_HIDDEN[name]))).rstrip()
 
 
 def _protocol(group: Group, study: Study) -> str:

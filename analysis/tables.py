@@ -1,4 +1,4 @@
-"""Tables of a study: every run, final and area-under-curve scores, aggregates, comparisons, steps to a win rate.
+"""Tables of a study: runs, final and area-under-curve scores, published figures, aggregates, comparisons, speed.
 
 Each function returns one DataFrame with plain number columns (X, X_low, X_high for an estimate and its 95 %
 stratified bootstrap interval); `write_all` saves it as CSV and as Markdown in which estimate and interval share a
@@ -18,6 +18,7 @@ import pandas as pd
 from analysis import statistics
 from analysis.collect import score_array
 from analysis.comparisons import SCORES, improvements, reference_of
+from analysis.published import published
 from analysis.statistics import Estimate
 from analysis.study import TABLES, Group, Study
 
@@ -161,6 +162,7 @@ def steps_to(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
 MAKE: dict[str, Callable[[pd.DataFrame, Study], pd.DataFrame]] = {
     "runs": runs,
     "final": final,
+    "published": published,
     "aggregate": aggregate,
     "improvement": improvement,
     "steps_to": steps_to,

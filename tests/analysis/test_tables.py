@@ -10,7 +10,7 @@ import pytest
 
 from analysis import collect, tables
 from analysis.study import TABLES, Study
-from tests.analysis.synthetic import make_runs, make_study
+from tests.analysis.synthetic import make_runs, make_study, study_document
 from tests.analysis.test_figures import win_rate
 
 
@@ -78,6 +78,33 @@ def test_steps_to(data: tuple[pd.DataFrame, Study]) -> None:
     assert (half["reached"], half["fastest"]) == (1, 400) and np.isnan(half["median_steps"])
     never = row(table, map="3m", algorithm="qmix", win_rate=0.5)
     assert never["reached"] == 0 and np.isnan(never["fastest"])
+
+
+def test_published(data: tuple[pd.DataFrame, Study]) -> None:
+    table = tables.published(*data)
+    assert set(table["algorithm"]) == {"mazero", "qmix"}  # nobody published our ablations
+    assert set(table["map"]) == {"3m"}  # nor matrix games as win rates
+    low_data = row(table, algorithm="qmix", source="MATWM, arXiv 2506.18537")
+    assert (low_data["published_win_rate"], low_data["published_steps"], low_data["published_seeds"]) == (
+        0.61,
+        5e4,
+        "4",
+    )
+    assert low_data["steps_here"] == 400  # the end of our budget is nearest
+    final = row(tables.final(*data), map="3m", algorithm="qmix")
+    assert low_data["win_rate_here"] == final["final_win_rate"] and low_data["confidence"] == "verified text"
+
+
+def test_published_figures_within_our_budget_meet_the_nearest_evaluation(tmp_path: Path) -> None:
+    document = study_document("wide")
+    document["groups"]["smac"] |= {"maps": ["2s3z"], "env_steps": 200_000, "eval_every": 20_000}
+    study = make_study(tmp_path, document)
+    make_runs(study, tmp_path / "wide", lambda run, mark: min(1.0, mark / 80_000))
+    table = tables.published(collect.collect(study, tmp_path / "wide"), study)
+    low_data = row(table, algorithm="qmix", source="MATWM, arXiv 2506.18537")
+    assert (low_data["published_steps"], low_data["steps_here"], low_data["win_rate_here"]) == (5e4, 40_000, 0.5)
+    at_the_end = table[table["published_steps"].isna()]
+    assert len(at_the_end) and (at_the_end["steps_here"] == 200_000).all()
 
 
 def test_files(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
