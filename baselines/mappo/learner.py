@@ -23,6 +23,7 @@ from envs.interface import EnvInfo, VectorEnv
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
 from training.seeding import Streams, draw_seed
+from training.throughput import Throughput
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -112,7 +113,7 @@ class PpoLearner:
             generator=self._streams.explore,
         )
         self._means = RunningMeans()
-        self._clock = _Clock()
+        self._throughput = Throughput()
 
     @property
     def config(self) -> PpoConfig:
@@ -138,12 +139,13 @@ class PpoLearner:
             self._update()
             self._rollout.next_round()
         in_env = self._rollout.env_seconds - in_env
-        seconds = {
-            "env": in_env,
-            "inference": collected - started - in_env,
-            "learning": time.perf_counter() - collected,
-        }
-        self._clock.add(self._env.num_envs, self.updates - updates_before, seconds)
+        self._throughput.add(
+            self._env.num_envs,
+            self.updates - updates_before,
+            env=in_env,
+            inference=collected - started - in_env,
+            learning=time.perf_counter() - collected,
+        )
 
     def evaluate(self) -> dict[str, float]:
         """Greedy episodes in an environment of their own, on fresh seeds of the evaluation stream."""
@@ -151,7 +153,7 @@ class PpoLearner:
 
     def drain_metrics(self) -> dict[str, float]:
         """Means since the last call; see README.md for what each one is."""
-        return {**self._means.drain(), **self._clock.drain()}
+        return {**self._means.drain(), **self._throughput.drain()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly."""
@@ -340,30 +342,3 @@ class _Sums:
 
     def means(self) -> dict[str, float]:
         return {name: torch.stack(values).mean().item() for name, values in self._values.items()}
-
-
-class _Clock:
-    """Throughput since the last drain. Not saved: clock readings are no part of a run's state."""
-
-    def __init__(self) -> None:
-        self._start()
-
-    def _start(self) -> None:
-        self._steps = self._updates = 0
-        self._seconds: dict[str, float] = {}
-
-    def add(self, steps: int, updates: int, seconds: dict[str, float]) -> None:
-        """Count environment steps, updates, and the seconds they took by what was done."""
-        self._steps, self._updates = self._steps + steps, self._updates + updates
-        for name, value in seconds.items():
-            self._seconds[name] = self._seconds.get(name, 0.0) + value
-
-    def drain(self) -> dict[str, float]:
-        """Rates and seconds, and start anew; nothing if nothing was counted."""
-        if not self._steps:
-            return {}
-        total = sum(self._seconds.values())
-        result = {"env_steps_per_second": self._steps / total, "updates_per_second": self._updates / total}
-        result |= {f"{name}_seconds": value for name, value in self._seconds.items()}
-        self._start()
-        return result

@@ -29,6 +29,7 @@ from envs.interface import EnvInfo, VectorEnv
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
 from training.seeding import Streams, draw_seed
+from training.throughput import Throughput
 
 PRESETS = Path(__file__).parent / "presets"
 MakeMixer = Callable[[Any, EnvInfo], Mixer]
@@ -123,7 +124,7 @@ class ValueLearner:
             generator=self._streams.explore,
         )
         self._means = RunningMeans()
-        self._clock = _Clock()
+        self._throughput = Throughput()
 
     def advance(self) -> None:
         """One step in every slot, then the updates of the episodes that ended."""
@@ -146,8 +147,11 @@ class ValueLearner:
             if len(self._store) >= self._config.learning.start_episodes:
                 for _ in range(self._config.learning.updates_per_episode):
                     self._update(index)
-        self._clock.add(
-            self._env.num_envs, self.updates - updates_before, collected - started, time.perf_counter() - collected
+        self._throughput.add(
+            self._env.num_envs,
+            self.updates - updates_before,
+            collecting=collected - started,
+            learning=time.perf_counter() - collected,
         )
 
     def evaluate(self) -> dict[str, float]:
@@ -157,7 +161,7 @@ class ValueLearner:
 
     def drain_metrics(self) -> dict[str, float]:
         """Means since the last call; see README.md for what each one is."""
-        return {**self._means.drain(), **self._clock.drain()}
+        return {**self._means.drain(), **self._throughput.drain()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly."""
@@ -203,36 +207,6 @@ class ValueLearner:
         if episode_index - self._last_copy >= learning.target_every_episodes:
             self._target.load_state_dict(self._live.state_dict())
             self._last_copy = episode_index
-
-
-class _Clock:
-    """Throughput since the last drain. Not saved: clock readings are no part of a run's state."""
-
-    def __init__(self) -> None:
-        self._start()
-
-    def _start(self) -> None:
-        self._steps = self._updates = 0
-        self._collecting = self._learning = 0.0
-
-    def add(self, steps: int, updates: int, collecting: float, learning: float) -> None:
-        """Count environment steps, updates, and the seconds they took."""
-        self._steps, self._updates = self._steps + steps, self._updates + updates
-        self._collecting, self._learning = self._collecting + collecting, self._learning + learning
-
-    def drain(self) -> dict[str, float]:
-        """Rates and seconds, and start anew; nothing if nothing was counted."""
-        if not self._steps:
-            return {}
-        total = self._collecting + self._learning
-        result = {
-            "env_steps_per_second": self._steps / total,
-            "updates_per_second": self._updates / total,
-            "collecting_seconds": self._collecting,
-            "learning_seconds": self._learning,
-        }
-        self._start()
-        return result
 
 
 def load_policy(config: ValueConfig, info: EnvInfo, state: dict[str, Any], *, device: str) -> RecurrentPolicy:

@@ -177,10 +177,10 @@ class Parallel(nn.Module):
         count, _, width = self.weights[0].shape
         # All networks see the same input: their first layers are one product, K times as wide.
         joined = self.weights[0].transpose(0, 1).flatten(1)  # (inputs, K * width)
-        rows = torch.addmm(self.biases[0].flatten(), x.flatten(0, -2), joined).view(-1, count, width)
+        rows = torch.addmm(self.biases[0].flatten(), x.reshape(-1, x.shape[-1]), joined).view(-1, count, width)
         for weight, bias in zip(self.weights[1:], self.biases[1:]):
             rows = torch.baddbmm(bias, rows.relu().transpose(0, 1), weight).transpose(0, 1)
-        return rows.unflatten(0, x.shape[:-1])
+        return rows.reshape(*x.shape[:-1], *rows.shape[1:])
 
 
 def two_layers(inputs: int, width: int, outputs: int, *, bias: bool = True) -> nn.Sequential:
