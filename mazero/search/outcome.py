@@ -1,15 +1,10 @@
-"""From trees to a `SearchResult`: one pass over the roots' children.
-
-The kernel calls nothing in other files, because numba's on-disk cache does not notice changes there.
-"""
+"""From trees to a `SearchResult`: one pass over the roots' children."""
 
 import numpy as np
-from numba import njit
 
-from mazero.search import tree as trees
 from mazero.search.base import SearchConfig, SearchResult
-
-ROOT, UNVISITED = trees.ROOT, trees.UNVISITED  # numba takes them as constants
+from mazero.search.jit import kernel
+from mazero.search.tree import ROOT, UNVISITED, Tree
 
 
 def empty_result(num_roots: int, n_agents: int, config: SearchConfig) -> SearchResult:
@@ -28,7 +23,7 @@ def empty_result(num_roots: int, n_agents: int, config: SearchConfig) -> SearchR
     )
 
 
-def read(tree: trees.Tree, discount: float, result: SearchResult, first: int) -> None:
+def read(tree: Tree, discount: float, result: SearchResult, first: int) -> None:
     """Writes the statistics of b searched trees into rows first .. first + b of an empty result."""
     bits, group = tree.packing
     part = slice(first, first + len(tree.nodes))
@@ -40,7 +35,7 @@ def read(tree: trees.Tree, discount: float, result: SearchResult, first: int) ->
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _read(
     nodes, key, prior, child, beta_hat, log_beta, discount, bits, group, value, predicted_value, num_children,
     joint_actions, visit_counts, q, prior_out, beta_hat_out, log_beta_out, reward, child_value,

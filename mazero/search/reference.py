@@ -1,6 +1,6 @@
 """The search once more: one root at a time, objects and lists, straight from the definitions. For tests and readers.
 
-It draws the same random numbers in the same order as the kernels of `tree.py`, so that both build the same trees from
+It draws the same random numbers in the same order as the kernels, so that both build the same trees from
 the same seeds; nothing else is shared. Some hundred times slower. Source: MAZero (arXiv 2405.11778).
 """
 

@@ -1,4 +1,4 @@
-"""Search from many roots at once: the tree kernels of `tree.py` around one batched model call per simulation."""
+"""Search from many roots at once: the kernels of `rounds.py` around one batched model call per simulation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 
+from mazero.search import rounds
 from mazero.search import tree as trees
 from mazero.search.base import InPlaceModel, RecurrentFn, Root, SearchConfig, SearchResult
 from mazero.search.outcome import empty_result, read
@@ -154,15 +155,15 @@ def _search(model: RecurrentFn | InPlaceModel, job: _Job, space: Workspace) -> N
 
     space.hidden[:b].copy_(root.hidden)
     _pack(space.outputs, torch.zeros_like(root.value), root.value, root.policy_logits)
-    if trees.begin(tree, const, job.seeds, outputs, _legal(root), bool(job.noise), status):
+    if rounds.begin(tree, const, job.seeds, outputs, _legal(root), bool(job.noise), status):
         raise _not_finite(status, outputs, a, 0, job.first)
     for simulation in range(1, config.num_simulations + 1):
         t0 = clock()
-        trees.descend(tree, const, simulation, rows, actions)
+        rounds.descend(tree, const, simulation, rows, actions)
         t1 = clock()
         step(simulation)
         t2 = clock()
-        bad = trees.extend(tree, const, simulation, outputs, status)
+        bad = rounds.extend(tree, const, simulation, outputs, status)
         t3 = clock()
         inference += t2 - t1
         in_tree += t1 - t0 + t3 - t2

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import torch
 
-from mazero.search import Root, SearchConfig, Workspace, search
+from mazero.search import Root, SearchConfig, Workspace, rounds, search
 from mazero.search import tree as trees
 
 
@@ -64,14 +64,14 @@ def measure_kernels(num_roots: int, args: argparse.Namespace) -> tuple[float, fl
     least = np.full((3, args.simulations + 1), np.inf)  # the least of each call: others may use the machine, too
     for _ in range(args.repeats + 1):  # the first compiles
         start = time.perf_counter()
-        trees.begin(tree, const, seeds, pool[0], legal, True, status)
+        rounds.begin(tree, const, seeds, pool[0], legal, True, status)
         least[0, 0] = min(least[0, 0], time.perf_counter() - start)
         for simulation in range(1, args.simulations + 1):
             outputs = pool[simulation % len(pool)]
             start = time.perf_counter()
-            trees.descend(tree, const, simulation, rows, actions)
+            rounds.descend(tree, const, simulation, rows, actions)
             middle = time.perf_counter()
-            trees.extend(tree, const, simulation, outputs, status)
+            rounds.extend(tree, const, simulation, outputs, status)
             stop = time.perf_counter()
             least[1, simulation] = min(least[1, simulation], middle - start)
             least[2, simulation] = min(least[2, simulation], stop - middle)

@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from envs.skirmish.compiled import forget_stale_kernels
+from envs.compiled import forget_stale_kernels
 
 forget_stale_kernels(Path(__file__).parents[1])

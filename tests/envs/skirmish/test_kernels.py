@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import envs
-from envs.skirmish.compiled import STAMP, forget_stale_kernels
 from envs.skirmish.physics import draws
 
 ROOT = Path(__file__).parents[3]
@@ -107,22 +106,3 @@ def test_slots_do_not_depend_on_their_neighbours():
         return env.units[:2].copy()
 
     np.testing.assert_array_equal(run(2), run(7))
-
-
-def test_kernels_of_other_sources_are_forgotten(tmp_path):
-    cache = tmp_path / "physics" / "__pycache__"
-    cache.mkdir(parents=True)
-    source, kernel = tmp_path / "physics" / "loop.py", cache / "loop.step-1.py311.nbi"
-    source.write_text("@njit\ndef a(): return 1")
-    kernel.write_bytes(b"old")
-    assert forget_stale_kernels(tmp_path)
-    assert not kernel.exists()
-    kernel.write_bytes(b"new")
-    assert not forget_stale_kernels(tmp_path)
-    assert kernel.exists()
-    (tmp_path / "film.py").write_text("no kernels here")
-    assert not forget_stale_kernels(tmp_path)
-    source.write_text("@njit\ndef a(): return 2")
-    assert forget_stale_kernels(tmp_path)
-    assert not kernel.exists()
-    assert (tmp_path / "__pycache__" / STAMP).exists()

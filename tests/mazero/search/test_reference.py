@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mazero.search import Root, SearchConfig, Workspace, reference_search, search
+from mazero.search.draws import gamma, mix, uniform
 from mazero.search.reference import SplitMix, reference_trees
-from mazero.search.tree import _gamma, _mix, _uniform
 from tests.mazero.search.models import hash_model
 
 WORKSPACE = Workspace()  # shared on purpose: what an earlier search left in memory must not matter
@@ -96,7 +96,7 @@ def test_same_tree_node_by_node():
 
 def test_same_random_numbers():
     slow = SplitMix(12345)
-    fast = np.array([_mix(np.uint64(12345 + 0x9E3779B97F4A7C15))], np.uint64)
-    assert [_uniform(fast, 0) for _ in range(100)] == [slow.uniform() for _ in range(100)]
+    fast = np.array([mix(np.uint64(12345 + 0x9E3779B97F4A7C15))], np.uint64)
+    assert [uniform(fast, 0) for _ in range(100)] == [slow.uniform() for _ in range(100)]
     for alpha in (0.05, 0.3, 1.0, 7.0):
-        assert [_gamma(fast, 0, alpha) for _ in range(50)] == pytest.approx([slow.gamma(alpha) for _ in range(50)])
+        assert [gamma(fast, 0, alpha) for _ in range(50)] == pytest.approx([slow.gamma(alpha) for _ in range(50)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mazero.search import SearchConfig, Workspace, search
+from mazero.search import SearchConfig, Workspace, backup, draws, expand, rounds, search, select
 from mazero.search import tree as trees
 from mazero.search.reference import os_lambda as os_lambda_reference
 from tests.mazero.search.models import hash_model
@@ -23,10 +23,10 @@ def os_lambda(filed_by_depth, rho, lam, *, order_seed=0):
     rest = [(d, x) for d, xs in filed_by_depth.items() for x in xs[1:]]
     np.random.default_rng(order_seed).shuffle(rest)
     node = trees.ROOT
-    trees._new_node(0, node, tree.nodes, 1, 0.0, float(first[0][1]))
-    trees._open(0, node, tree.nodes, tree.prior, tree.edge, tree.filed, tree.level)
+    backup.new_node(0, node, tree.nodes, 1, 0.0, float(first[0][1]))
+    backup.open_node(0, node, tree.nodes, tree.prior, tree.edge, tree.filed, tree.level)
     for d, x in [*first[1:], *rest]:
-        trees._file(0, node, tree.nodes, tree.filed, tree.level, const.kept, const.weight, int(d), float(x))
+        backup.file_value(0, node, tree.nodes, tree.filed, tree.level, const.kept, const.weight, int(d), float(x))
     assert tree.nodes["visits"][0, 0] == len(values)
     return tree.nodes["value"][0, 0]
 
@@ -77,27 +77,27 @@ def test_dirichlet_moments(alpha):
     """Mean 1/4 and variance (1/4)(3/4) / (4 alpha + 1) over four legal actions; nothing on the illegal one."""
     legal = np.array([True, True, False, True, True])
     rng = np.array([np.uint64(7)])
-    draws = np.empty((20_000, 5))
-    for row in draws:
-        trees._dirichlet(rng, 0, alpha, legal, row)
-    assert (draws[:, 2] == 0).all()
-    np.testing.assert_allclose(draws.sum(axis=1), 1.0)
+    found = np.empty((20_000, 5))
+    for row in found:
+        draws.dirichlet(rng, 0, alpha, legal, row)
+    assert (found[:, 2] == 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
     variance = 3 / 16 / (4 * alpha + 1)
-    assert np.abs(draws[:, legal].mean(axis=0) - 0.25).max() < 4.5 * np.sqrt(variance / 20_000)
-    np.testing.assert_allclose(draws[:, legal].var(axis=0), variance, rtol=0.06)
+    assert np.abs(found[:, legal].mean(axis=0) - 0.25).max() < 4.5 * np.sqrt(variance / 20_000)
+    np.testing.assert_allclose(found[:, legal].var(axis=0), variance, rtol=0.06)
 
 
 def test_minute_alpha_gives_no_division_by_zero():
     row = np.empty(3)
-    trees._dirichlet(np.array([np.uint64(7)]), 0, 1e-6, np.array([True, False, True]), row)
+    draws.dirichlet(np.array([np.uint64(7)]), 0, 1e-6, np.array([True, False, True]), row)
     assert np.isfinite(row).all() and row.sum() == pytest.approx(1.0) and row[1] == 0.0
 
 
 def test_uniform_numbers_are_uniform():
     rng = np.array([np.uint64(3)])
-    draws = np.array([trees._uniform(rng, 0) for _ in range(50_000)])
-    assert draws.min() >= 0.0 and draws.max() < 1.0
-    counts = np.bincount((draws * 50).astype(int), minlength=50)
+    found = np.array([draws.uniform(rng, 0) for _ in range(50_000)])
+    assert found.min() >= 0.0 and found.max() < 1.0
+    counts = np.bincount((found * 50).astype(int), minlength=50)
     assert ((counts - 1000) ** 2 / 1000).sum() < 95  # chi-squared, 49 degrees of freedom: chance 1e-4
 
 
@@ -143,12 +143,12 @@ def drive(dtype, *, n, a, config, logit_scale=1.0):
     legal = draw.random((4, n, a)) < 0.7
     legal[:, :, 0] = True
     rows, actions = np.empty(4, np.int64), np.empty((4, n), np.int64)
-    assert trees.begin(tree, const, np.arange(4, dtype=np.uint64), outputs[0].astype(dtype), legal, True, status) == 0
+    assert rounds.begin(tree, const, np.arange(4, dtype=np.uint64), outputs[0].astype(dtype), legal, True, status) == 0
     told = []
     for simulation in range(1, config.num_simulations + 1):
-        trees.descend(tree, const, simulation, rows, actions)
+        rounds.descend(tree, const, simulation, rows, actions)
         told.append((rows.tolist(), actions.tolist()))
-        assert trees.extend(tree, const, simulation, outputs[simulation].astype(dtype), status) == 0
+        assert rounds.extend(tree, const, simulation, outputs[simulation].astype(dtype), status) == 0
     return tree, told
 
 
@@ -173,26 +173,26 @@ def test_outputs_that_are_not_finite_are_found(dtype, bad, column):
     tree, const, status = trees.allocate(3, 3, 9, config), trees.constants(config), np.empty(3, np.int64)
     outputs = np.full((3, 29), np.finfo(dtype).max, dtype)  # large is not infinite
     legal, seeds = np.ones((3, 3, 9), bool), np.arange(3, dtype=np.uint64)
-    assert trees.begin(tree, const, seeds, outputs, legal, False, status) == 0
-    trees.descend(tree, const, 1, np.empty(3, np.int64), np.empty((3, 3), np.int64))
+    assert rounds.begin(tree, const, seeds, outputs, legal, False, status) == 0
+    rounds.descend(tree, const, 1, np.empty(3, np.int64), np.empty((3, 3), np.int64))
     outputs[1, column:] = bad
-    assert trees.extend(tree, const, 1, outputs, status) == 1
+    assert rounds.extend(tree, const, 1, outputs, status) == 1
     assert status.tolist() == [trees.FINE, column, trees.FINE]
 
 
 def test_the_exponential_is_exact_to_the_last_places():
     x = -np.concatenate([np.linspace(0, 707.9, 3001), np.geomspace(1e-300, 700, 1000)])
-    found = np.array([trees._exp(np.float64(v)) for v in x])
+    found = np.array([expand.exp(np.float64(v)) for v in x])
     np.testing.assert_allclose(found, [math.exp(v) for v in x], rtol=5e-16, atol=0)
-    assert trees._exp(np.float64(0.0)) == 1.0
-    assert trees._exp(np.float64(-709.0)) == trees._exp(np.float64(-1e308)) == 0.0
+    assert expand.exp(np.float64(0.0)) == 1.0
+    assert expand.exp(np.float64(-709.0)) == expand.exp(np.float64(-1e308)) == 0.0
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40))
 def test_the_advantage_range_is_the_least_and_the_greatest(values):
     row = np.array([[np.inf, *values, -np.inf, np.nan]])  # neither the root nor what lies behind the end counts
-    assert trees._advantage_range(0, row, 1 + len(values)) == (min(values), max(values))
+    assert select.advantage_range(0, row, 1 + len(values)) == (min(values), max(values))
 
 
 @pytest.mark.parametrize(
@@ -208,16 +208,16 @@ def test_children_are_the_draws_merged_and_sorted(n, a, k):
     tree.weight[0, : n * a] = weight.ravel()
     tree.rng[0] = np.uint64(77)
     arrays = tree.key, tree.prior, tree.child, tree.weight, tree.limit, tree.score, tree.draw, tree.rng
-    count = trees._draw_children(0, 1, *arrays, k, a, trees._bits(a))
+    count = expand.draw_children(0, 1, *arrays, k, a, trees.bits_of(a))
 
-    state, draws = np.array([77], np.uint64), []
+    state, drawn = np.array([77], np.uint64), []
     cumulated = np.cumsum(weight, axis=1)
     for _ in range(k):
-        uniform = [trees._uniform(state, 0) for _ in range(n)]
-        draws.append(tuple(int(np.searchsorted(c, u * c[-1], "right")) for c, u in zip(cumulated, uniform)))
-    expected = sorted(set(draws))
+        uniform = [draws.uniform(state, 0) for _ in range(n)]
+        drawn.append(tuple(int(np.searchsorted(c, u * c[-1], "right")) for c, u in zip(cumulated, uniform)))
+    expected = sorted(set(drawn))
     assert [tuple(x) for x in tree.joint_actions(1)[0, :count].tolist()] == expected
-    assert tree.prior[0, 1, :count].tolist() == [draws.count(x) / k for x in expected]
+    assert tree.prior[0, 1, :count].tolist() == [drawn.count(x) / k for x in expected]
     assert (tree.child[0, 1, :count] == trees.UNVISITED).all()
     assert tree.rng[0] == state[0]
 
@@ -230,7 +230,7 @@ def test_a_number_rounded_up_to_the_total_takes_the_last_possible_action():
             tree.weight[0, :4] = weights
             tree.rng[0] = np.uint64(seed)
             arrays = tree.key, tree.prior, tree.child, tree.weight, tree.limit, tree.score, tree.draw, tree.rng
-            trees._draw_children(0, 1, *arrays, 1, 4, 2)
+            expand.draw_children(0, 1, *arrays, 1, 4, 2)
             drawn.add(int(tree.joint_actions(1)[0, 0, 0]))
         assert max(drawn) <= action and drawn <= set(np.flatnonzero(weights).tolist())
 

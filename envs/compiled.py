@@ -11,7 +11,8 @@ import hashlib
 from pathlib import Path
 
 STAMP = "kernels.sha256"
-MARKS_OF_KERNELS = (b"njit", b"NamedTuple")  # sources without them hold neither kernels nor what kernels are passed
+# A source without any of these holds neither kernels nor what they are passed; `jit.py` may hold decorators.
+MARKS_OF_KERNELS = (b"njit", b".jit import", b"NamedTuple")
 
 
 def forget_stale_kernels(package: Path) -> bool:

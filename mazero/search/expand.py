@@ -1,0 +1,247 @@
+"""What a new node gets: a policy, K joint actions drawn from it and their priors (Sampled MuZero, arXiv 2104.06303)."""
+
+import math
+
+import numpy as np
+
+from mazero.search.draws import GOLDEN, dirichlet, share
+from mazero.search.jit import helper
+from mazero.search.tree import FINE, ROOT, UNVISITED, WORD
+
+LEGAL_BONUS = 1e-4  # added to the probability of every legal root action, as the authors do
+_LOG2_E = 1.4426950408889634
+_LN_2_HIGH, _LN_2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # ln 2 in two parts, the first of 33 bits
+_ROUND = 6755399441055744.0  # 1.5 * 2 ** 52: adding it rounds to an integer, which then stands in the low bits
+_EXPONENT = np.int64(1023 - np.float64(_ROUND).view(np.int64))  # of 2 ** 0, less the bits of _ROUND
+_MANTISSA = np.int64(52)  # bits below the exponent
+_MANY_DRAWS = 64  # up to here draws are ranked by comparing all pairs, which needs no jumps
+
+
+@helper
+def first_bad(outputs, b):
+    """Index of the first value of row b that is not finite, or FINE."""
+    bad = 0
+    for j in range(outputs.shape[1]):  # without a break: several at a time
+        bad += outputs[b, j] - outputs[b, j] != 0.0
+    if bad > 0:
+        for j in range(outputs.shape[1]):
+            if not math.isfinite(outputs[b, j]):
+                return j
+    return FINE
+
+
+@helper
+def softmax(outputs, b, policy):
+    """Fills policy (n, A) with the softmax of each agent's logits, which start in column 2 of row b of outputs."""
+    n, num_actions = policy.shape
+    for i in range(n):
+        start = 2 + i * num_actions
+        top = np.float64(outputs[b, start])
+        for a in range(1, num_actions):
+            top = max(top, np.float64(outputs[b, start + a]))
+        total = 0.0
+        for a in range(num_actions):
+            policy[i, a] = math.exp(outputs[b, start + a] - top)
+            total += policy[i, a]
+        for a in range(num_actions):
+            policy[i, a] /= total
+
+
+@helper
+def weigh(outputs, b, weight, n, num_actions):
+    """Fills weight (1, n * A) with exp(logit - largest logit of the agent): the softmax but for a factor."""
+    size = weight.shape[1]
+    for i in range(n):
+        start = i * num_actions
+        top = np.float64(outputs[b, 2 + start])
+        for a in range(1, num_actions):
+            x = np.float64(outputs[b, 2 + start + a])
+            top = x if x > top else top
+        for a in range(num_actions):
+            weight[0, start + a] = np.float64(outputs[b, 2 + start + a]) - top
+    for j in range(n * num_actions, size):
+        weight[0, j] = 0.0
+    for j in range(size):
+        weight[0, j] = exp(weight[0, j])
+
+
+@helper
+def exp(x):
+    """exp(x) for x <= 0 to 2 units in the last place, 0 below -708; no jumps, so that several are taken at a time.
+
+    x = k ln 2 + r with |r| <= ln(2) / 2, exp(x) = 2 ** k * Taylor(r). k stands in the low bits of x / ln 2 + _ROUND.
+    """
+    inside = x if x > -708.0 else -708.0
+    shifted = np.float64(inside * _LOG2_E + _ROUND)
+    k = shifted - _ROUND
+    r = (inside - k * _LN_2_HIGH) - k * _LN_2_LOW
+    y = 1.0 / 6227020800.0
+    y = y * r + 1.0 / 479001600.0
+    y = y * r + 1.0 / 39916800.0
+    y = y * r + 1.0 / 3628800.0
+    y = y * r + 1.0 / 362880.0
+    y = y * r + 1.0 / 40320.0
+    y = y * r + 1.0 / 5040.0
+    y = y * r + 1.0 / 720.0
+    y = y * r + 1.0 / 120.0
+    y = y * r + 1.0 / 24.0
+    y = y * r + 1.0 / 6.0
+    y = y * r + 0.5
+    y = y * r * r + r + 1.0
+    power = np.int64((shifted.view(np.int64) + _EXPONENT) << _MANTISSA)
+    return y * power.view(np.float64) if x > -708.0 else 0.0
+
+
+@helper
+def draw_children(b, node, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits):
+    """Draws joint actions, merges duplicates and stores the different ones in lexicographic order, prior = count / K.
+
+    Number k * n + i of the stream decides agent i in draw k: splitmix64 can be entered anywhere, so that one number
+    need not wait for the one before.
+
+    Args:
+      b, node: the node whose keys, priors and children are filled.
+      key, prior, child, rng: of the trees.
+      weight: (1, n * A or more) float64, weights of the actions; cumulated on return.
+      limit, score, draw: scratch, as in `Tree`.
+      num_draws, num_actions, bits: K, A, bits of an action in a key.
+    Returns: number of different joint actions.
+    """
+    words = key.shape[3]
+    group = WORD // bits
+    slot = words  # row of `draw`: who has this rank
+    n, width = limit.shape[1], limit.shape[2]
+    for i in range(n):
+        total = 0.0
+        for a in range(num_actions):
+            total += weight[0, i * num_actions + a]
+            weight[0, i * num_actions + a] = total
+        for a in range(num_actions - 1):
+            x = weight[0, i * num_actions + a]
+            limit[0, i, a] = x if x < total else math.inf  # no action behind the last one that is possible
+    start = rng[b]
+    for k in range(num_draws):
+        for w in range(words):
+            word = 0
+            for i in range(w * group, min(n, (w + 1) * group)):
+                u = share(start + GOLDEN * np.uint64(k * n + i + 1)) * weight[0, (i + 1) * num_actions - 1]
+                action = 0
+                for a in range(width):  # without a break: random jumps cost more than the comparisons
+                    action += u >= limit[0, i, a]
+                word = word << bits | action
+            draw[0, w, k] = word << (bits * max(0, (w + 1) * group - n))
+    rng[b] = start + GOLDEN * np.uint64(num_draws * n)
+
+    count = 0
+    if num_draws <= _MANY_DRAWS:
+        for k in range(num_draws):
+            score[0, k] = 0.0
+        for k in range(num_draws):
+            rank = _rank(draw, k, words, num_draws)
+            draw[0, slot, rank] = k
+            score[0, rank] += 1.0
+        rank = 0
+        while rank < num_draws:  # draws of the same joint action have the same rank; the next one stands behind them
+            times = score[0, rank]
+            for w in range(words):
+                key[b, node, count, w] = draw[0, w, draw[0, slot, rank]]
+            prior[b, node, count] = times
+            count += 1
+            rank += int(times)
+    else:
+        for k in range(num_draws):
+            count = _insert(b, node, key, prior, draw, k, count)
+    for c in range(count):
+        prior[b, node, c] /= num_draws
+        child[b, node, c] = UNVISITED
+    return count
+
+
+@helper
+def _rank(draw, k, words, num_draws):
+    """Number of draws whose key is smaller than that of draw k."""
+    rank = 0
+    if words == 1:
+        word = draw[0, 0, k]
+        for other in range(num_draws):
+            rank += draw[0, 0, other] < word
+    else:
+        for other in range(num_draws):
+            w = 0
+            while w < words - 1 and draw[0, w, other] == draw[0, w, k]:
+                w += 1
+            rank += draw[0, w, other] < draw[0, w, k]
+    return rank
+
+
+@helper
+def _insert(b, node, key, prior, draw, k, count):
+    """Counts draw k with its equals, or puts its key among the `count` keys of a node; returns how many there are."""
+    words = key.shape[3]
+    low = 0
+    high = count
+    while low < high:
+        middle = (low + high) // 2
+        w = 0
+        while w < words - 1 and draw[0, w, k] == key[b, node, middle, w]:
+            w += 1
+        if draw[0, w, k] == key[b, node, middle, w]:
+            prior[b, node, middle] += 1.0
+            return count
+        if draw[0, w, k] < key[b, node, middle, w]:
+            high = middle
+        else:
+            low = middle + 1
+    for c in range(count, low, -1):
+        prior[b, node, c] = prior[b, node, c - 1]
+        for w in range(words):
+            key[b, node, c, w] = key[b, node, c - 1, w]
+    prior[b, node, low] = 1.0
+    for w in range(words):
+        key[b, node, low, w] = draw[0, w, k]
+    return count + 1
+
+
+@helper
+def mask(policy, legal):
+    """Puts 0 on illegal actions and LEGAL_BONUS more on legal ones, and makes each sum 1 again; (n, A) both."""
+    n, num_actions = policy.shape
+    for i in range(n):
+        total = 0.0
+        for a in range(num_actions):
+            if not legal[i, a]:
+                policy[i, a] = 0.0
+            total += policy[i, a]
+        rest = 0.0
+        for a in range(num_actions):
+            if legal[i, a]:  # if no legal action has any probability left, they all get the same
+                policy[i, a] = (policy[i, a] / total if total > 0.0 else 0.0) + LEGAL_BONUS
+            rest += policy[i, a]
+        for a in range(num_actions):
+            policy[i, a] /= rest
+
+
+@helper
+def add_noise(policy, noisy, legal, rng, b, noise, alpha, fraction):
+    """Fills noisy (n, A) with the policy, mixed with one Dirichlet draw per agent over its legal actions."""
+    for i in range(policy.shape[0]):
+        if noise:
+            dirichlet(rng, b, alpha, legal[i], noisy[i])
+        for a in range(policy.shape[1]):
+            if noise:
+                noisy[i, a] = (1.0 - fraction) * policy[i, a] + fraction * noisy[i, a]
+            else:
+                noisy[i, a] = policy[i, a]
+
+
+@helper
+def root_priors(b, key, prior, beta_hat, log_beta, noisy, beta, bits, count):
+    """prior (C,) of the root: beta_hat on entry, beta_hat * pi~ / beta on return, a product over agents of ratios."""
+    group = WORD // bits
+    for c in range(count):
+        beta_hat[b, c] = prior[b, ROOT, c]
+        log_beta[b, c] = 0.0
+        for i in range(beta.shape[0]):
+            a = key[b, ROOT, c, i // group] >> (bits * (group - 1 - i % group)) & ((1 << bits) - 1)
+            prior[b, ROOT, c] *= noisy[i, a] / beta[i, a]
+            log_beta[b, c] += math.log(beta[i, a])

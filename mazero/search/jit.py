@@ -1,0 +1,11 @@
+"""How the kernels of the search are compiled.
+
+Kernels loop over roots; the roots share scratch memory and nothing else. They index whole arrays, because a view of one
+root's part would cost numba a count of references each time, an atomic operation.
+"""
+
+from numba import njit
+
+# error_model: no check for divisions by zero, of which there are none; the check would forbid vector instructions.
+kernel = njit(cache=True, nogil=True, error_model="numpy")
+helper = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)  # a call would count references to arrays

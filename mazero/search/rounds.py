@@ -1,0 +1,165 @@
+"""The three rounds of a search, each for all roots: begin, then descend and extend once per simulation.
+
+Every kernel loops over roots; root b draws from its own generator `tree.rng[b]`, so results do not depend on the other
+roots or on their order. `reference.py` says the same slowly and readably.
+"""
+
+import numpy as np
+
+from mazero.search.backup import back_up, new_node, open_node
+from mazero.search.draws import GOLDEN, mix
+from mazero.search.expand import add_noise, draw_children, first_bad, mask, root_priors, softmax, weigh
+from mazero.search.jit import kernel
+from mazero.search.select import advantage_range, best_child
+from mazero.search.tree import FINE, ROOT, UNVISITED, WORD, Constants, Tree, bits_of
+
+# Python unpacks the tuples, because numba needs longer for a tuple than for the arrays in it.
+
+
+def begin(
+    tree: Tree,
+    const: Constants,
+    seeds: np.ndarray,
+    outputs: np.ndarray,
+    legal: np.ndarray,
+    noise: bool,
+    status: np.ndarray,
+) -> int:
+    """Makes every root: its children, priors and predicted value.
+
+    Args:
+      tree: the trees, uninitialised.
+      const: numbers of the search.
+      seeds: (B,) uint64.
+      outputs: (B, 2 + n * A) float64 or float32: reward (ignored), value, policy logits.
+      legal: (B, n, A) bool, at least one per agent.
+      noise: bool, mix Dirichlet noise into the root policy.
+      status: (B,) int64, filled: FINE or the first column of `outputs` that is not finite.
+    Returns: number of roots that are not fine.
+    """
+    return _begin(
+        tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.filed, tree.level,
+        tree.beta_hat, tree.log_beta, tree.rng, tree.policy, tree.noisy, tree.weight, tree.limit, tree.score, tree.draw,
+        const.num_sampled_actions, const.dirichlet_alpha, const.noise_fraction, const.sample_from_noisy_policy,
+        bits_of(tree.policy.shape[2]), seeds, outputs, legal, noise, status,
+    )  # fmt: skip
+
+
+def descend(tree: Tree, const: Constants, simulation: int, rows: np.ndarray, actions: np.ndarray) -> None:
+    """Walks from every root to a joint action not yet taken and makes node `simulation` (1..N) of it.
+
+    Args:
+      tree: the trees, with nodes 0..simulation - 1.
+      const: numbers of the search.
+      simulation: int, the same for all roots.
+      rows: (B,) int64, filled: parent * B + b, the row of its hidden state in an (N + 1, B) stack.
+      actions: (B, n) int64, filled: the joint action.
+    """
+    rule = const.rule
+    _descend(
+        tree.nodes, tree.advantage, tree.key, tree.child, tree.edge, tree.rng, tree.score,
+        rule.explore, rule.min_max_floor, rule.tie_tolerance, bits_of(tree.policy.shape[2]), simulation, rows, actions,
+    )  # fmt: skip
+
+
+def extend(tree: Tree, const: Constants, simulation: int, outputs: np.ndarray, status: np.ndarray) -> int:
+    """Gives node `simulation` of every tree its network outputs and children, and backs its value up to the root.
+
+    Args:
+      tree: the trees, after `descend`.
+      const: numbers of the search.
+      simulation: int, as for `descend`.
+      outputs: (B, 2 + n * A) float64 or float32: reward, value, policy logits.
+      status: (B,) int64, filled as by `begin`.
+    Returns: number of roots that are not fine.
+    """
+    return _extend(
+        tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.filed, tree.level, tree.rng,
+        tree.weight, tree.limit, tree.score, tree.draw, const.kept, const.weight, const.num_sampled_actions,
+        const.discount, tree.policy.shape[2], bits_of(tree.policy.shape[2]), simulation, outputs, status,
+    )  # fmt: skip
+
+
+@kernel
+def _begin(
+    nodes, advantage, key, prior, child, edge, filed, level, beta_hat, log_beta, rng, policy, noisy, weight, limit,
+    score, draw, num_draws, alpha, fraction, sample_from_noisy_policy, bits, seeds, outputs, legal, noise, status,
+):  # fmt: skip
+    bad = 0
+    n, num_actions = policy.shape[1], policy.shape[2]
+    for b in range(outputs.shape[0]):
+        rng[b] = mix(seeds[b] + GOLDEN)
+        status[b] = first_bad(outputs, b)
+        if status[b] != FINE:
+            bad += 1
+        else:
+            softmax(outputs, b, policy[0])
+            mask(policy[0], legal[b])
+            add_noise(policy[0], noisy[0], legal[b], rng, b, noise, alpha, fraction)
+            beta = noisy[0] if sample_from_noisy_policy else policy[0]
+            for i in range(n):
+                for a in range(num_actions):
+                    weight[0, i * num_actions + a] = beta[i, a]
+            count = draw_children(
+                b, ROOT, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits
+            )
+            root_priors(b, key, prior, beta_hat, log_beta, noisy[0], beta, bits, count)
+            nodes[b, ROOT]["parent"] = UNVISITED
+            nodes[b, ROOT]["slot"] = UNVISITED
+            nodes[b, ROOT]["depth"] = 0
+            advantage[b, ROOT] = 0.0
+            new_node(b, ROOT, nodes, count, 0.0, np.float64(outputs[b, 1]))
+            open_node(b, ROOT, nodes, prior, edge, filed, level)
+    return bad
+
+
+@kernel
+def _descend(
+    nodes, advantage, key, child, edge, rng, score, explore, min_max_floor, tie_tolerance, bits, simulation, rows,
+    actions,
+):  # fmt: skip
+    num_roots, n = actions.shape
+    group = WORD // bits
+    last = (1 << bits) - 1
+    for b in range(num_roots):
+        node = ROOT
+        depth = 1
+        visits = nodes[b, ROOT]["visits"]
+        if visits <= nodes[b, ROOT]["num_children"]:
+            c = visits - 1  # every child of the root once, in order
+        else:
+            low, high = advantage_range(b, advantage, simulation)
+            scale = max(min_max_floor, high - low)
+            c = best_child(b, node, nodes, edge, score, rng, explore, tie_tolerance, low, scale)
+            while child[b, node, c] != UNVISITED:
+                node = child[b, node, c]
+                depth += 1
+                c = best_child(b, node, nodes, edge, score, rng, explore, tie_tolerance, low, scale)
+        child[b, node, c] = simulation
+        nodes[b, simulation]["parent"] = node
+        nodes[b, simulation]["slot"] = c
+        nodes[b, simulation]["depth"] = depth
+        rows[b] = node * num_roots + b
+        for i in range(n):
+            actions[b, i] = key[b, node, c, i // group] >> (bits * (group - 1 - i % group)) & last
+
+
+@kernel
+def _extend(
+    nodes, advantage, key, prior, child, edge, filed, level, rng, weight, limit, score, draw, kept, depth_weight,
+    num_draws, discount, num_actions, bits, simulation, outputs, status,
+):  # fmt: skip
+    bad = 0
+    for b in range(outputs.shape[0]):
+        status[b] = first_bad(outputs, b)
+        if status[b] != FINE:
+            bad += 1
+        else:
+            weigh(outputs, b, weight, limit.shape[1], num_actions)
+            # Drawn from the policy itself, so that pi * beta_hat / beta is beta_hat.
+            count = draw_children(
+                b, simulation, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits
+            )
+            new_node(b, simulation, nodes, count, np.float64(outputs[b, 0]), np.float64(outputs[b, 1]))
+            back_up(b, simulation, nodes, advantage, prior, edge, filed, level, kept, depth_weight, discount)
+    return bad
