@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     """Lets glibc serve arrays below 1 GiB from memory that was used before.
 
     An update makes and frees arrays of megabytes. By default the allocator returns such memory to the system each time,
-    and the system clears it page by page when it is asked for again: 5 to 15 % of a baseline's update. The process may
-    hold up to 2 GiB more than it uses.
+    and the system clears it page by page when it is asked for again: up to a tenth of a baseline's update. The process
+    may hold up to 2 GiB more than it uses.
 
     Returns: whether the allocator took the settings; False without effect where it is not glibc's.
     """
