@@ -21,7 +21,7 @@ from mazero.search import InPlaceModel, RecurrentFn, Root
 
 logger = logging.getLogger(__name__)
 BACKENDS = ("auto", "fused", "eager", "compile")
-LEAST_ROOTS_AT_ONCE = 16  # fewer pay more for the steps between kernels than they gain in the caches
+LEAST_ROOTS_AT_ONCE = 32  # fewer pay more for the steps between kernels than they gain in the caches
 PRECISIONS = ("float32", "bfloat16")
 
 
