@@ -161,7 +161,7 @@ def test_chunks_and_threads_change_nothing(monkeypatch, threads):
         return result
 
     whole = found()
-    assert model.roots_at_once == 16
+    assert model.roots_at_once == 32
     monkeypatch.setattr(FusedModel, "roots_at_once", 5)
     parts = found()
     for name, values in vars(whole).items():
