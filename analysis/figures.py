@@ -171,8 +171,8 @@ def _curves(
     frame: pd.DataFrame, study: Study, group: Group, *, column: str, label: str, title: str, share_y: bool = True
 ) -> Figure:
     wide = len(group.maps) > 1
-    legend_columns = 5 if wide else 3
-    legend_rows = -(-len(group.algorithms) // legend_columns)
+    legend_rows = -(-len(group.algorithms) // (5 if wide else 3))
+    legend_columns = -(-len(group.algorithms) // legend_rows)  # rows of equal length
     figure, axes_list = panels(len(group.maps), height=1.75 if wide else 2.2, legend_rows=legend_rows, share_y=share_y)
     style = looks(study)
     for index, (axes, name) in enumerate(zip(axes_list, group.maps, strict=True)):
