@@ -10,8 +10,8 @@ from typing import Any
 
 from baselines import registry
 from envs.interface import VectorEnv
-from envs.skirmish.watch import add_flags as add_film_flags
-from envs.skirmish.watch import shooting
+from skirmish.pictures.watch import add_flags as add_film_flags
+from skirmish.pictures.watch import shooting
 from training import checkpoint, cli
 from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError

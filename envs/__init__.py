@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from envs.interface import EnvInfo, VectorEnv, require_known
@@ -16,14 +16,14 @@ PERTURBATIONS = tuple(field.name for field in fields(Perturbation))
 
 
 def available(backend: str) -> tuple[str, ...]:
-    """Names of a backend's maps or games; `envs.skirmish.scenarios` lists the drawn scenarios, which `make` takes too.
+    """Names of a backend's maps or games; `skirmish.scenario_names()` lists drawn ones.
 
     Raises: ValueError for an unknown backend.
     """
     require_known("backend", backend, BACKENDS)
     if backend == "matrix":
         return tuple(MATRIX_GAMES)
-    from envs.skirmish.maps import map_names  # imported late: numba takes a moment to load
+    from skirmish.data.maps import map_names  # imported late: numba takes a moment to load
 
     return map_names()
 
@@ -35,13 +35,9 @@ def option_names(name: str, *, backend: str | None = None) -> tuple[str, ...]:
     """
     if _backend(name, backend) == "matrix":
         return ("reward_scale", *PERTURBATIONS)
-    from envs.skirmish.options import SkirmishOptions
-    from envs.skirmish.rules import Rules
-    from envs.skirmish.scenario_env import ScenarioOptions
-    from envs.skirmish.scenarios import SCENARIOS
+    from envs.skirmish import option_names as names_of
 
-    options = ScenarioOptions if name in SCENARIOS else SkirmishOptions
-    return tuple(field.name for kind in (options, Rules) for field in fields(kind)) + PERTURBATIONS
+    return names_of(name) + PERTURBATIONS
 
 
 def make(
@@ -74,7 +70,9 @@ def make(
     if backend == "matrix":
         env: VectorEnv = MatrixEnv(name, num_envs=num_envs, observation=observation, **options)
     else:
-        env = _make_skirmish(name, num_envs=num_envs, observation=observation, seed=seed, options=options)
+        from envs.skirmish import build
+
+        env = build(name, num_envs=num_envs, observation=observation, seed=seed, options=options)
     return Perturbed(env, perturbation, seed=seed) if perturbation.active else env
 
 
@@ -84,26 +82,9 @@ def _backend(name: str, backend: str | None) -> str:
         backend = "matrix" if name.startswith("matrix_") else "skirmish"
     names = available(backend)
     if backend == "skirmish":
-        from envs.skirmish.scenarios import scenario_names
+        from skirmish.scenarios.draw import scenario_names
 
         names += scenario_names()
     require_known("environment" if backend == "matrix" else "map", name, names)
     return backend
 
-
-def _make_skirmish(name: str, *, num_envs: int, observation: str, seed: int, options: dict[str, Any]) -> VectorEnv:
-    """Choices of the simulator among the options go into its rules."""
-    from envs.skirmish.env import SkirmishEnv
-    from envs.skirmish.rules import Rules
-    from envs.skirmish.scenario_env import GeneratedEnv
-    from envs.skirmish.scenarios import SCENARIOS
-
-    rules = options.pop("rules", None) or Rules()
-    chosen = {field.name: options.pop(field.name) for field in fields(Rules) if field.name in options}
-    for key, value in chosen.items():
-        kind = type(getattr(rules, key))
-        if type(value) not in ((int, float) if kind is float else (kind,)):
-            raise ValueError(f"{key} must be of type {kind.__name__}, got {value!r}: it is a choice of the simulator")
-    build: type[SkirmishEnv] = GeneratedEnv if name in SCENARIOS else SkirmishEnv
-    rules = replace(rules, **chosen)
-    return build(name, num_envs=num_envs, observation=observation, seed=seed, rules=rules, **options)

@@ -20,8 +20,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from envs.counters import ACTION_FAILURES, OBS_DROPOUTS, OBS_NOISE, CounterStreams, require_seed
 from envs.interface import Snapshot, VectorEnv, restore_arrays
+from skirmish.counters import ACTION_FAILURES, OBS_DROPOUTS, OBS_NOISE, CounterStreams, require_seed
 
 STOP = 1  # action id on SMAC maps
 

@@ -23,13 +23,13 @@ import torch
 from torch import nn
 
 import envs
-from envs.skirmish.policies import random_actions
 from mazero.config import PRESETS, MAZeroConfig
 from mazero.inference import make_model
 from mazero.learner import MAZeroLearner, optimise
 from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.search import Workspace, search
+from skirmish.policies import random_actions
 from training import cli, provenance
 from training.config import apply_overrides, load_preset
 from training.errors import UserError

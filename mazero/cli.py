@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 import envs
-from envs.skirmish.watch import add_flags as add_film_flags
-from envs.skirmish.watch import shooting
 from mazero import bench
 from mazero.config import PRESETS, MAZeroConfig
 from mazero.learner import MAZeroLearner
 from mazero.selfplay import NetworkPolicy, SearchPolicy
+from skirmish.pictures.watch import add_flags as add_film_flags
+from skirmish.pictures.watch import shooting
 from training import checkpoint
 from training.cli import (
     add_env_flag,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from envs.interface import VectorEnv
-from envs.skirmish.env import SkirmishEnv
-from envs.skirmish.maps import load_map
-from envs.skirmish.watch import Shooting, record
+from skirmish.data.maps import load_map
+from skirmish.faces.vector import SkirmishEnv
+from skirmish.pictures.watch import Shooting, record
 from training.errors import UserError
 from training.evaluation import Policy
 
@@ -15,7 +15,7 @@ from training.evaluation import Policy
 def check_films(run: dict[str, Any], how: Shooting) -> None:
     """Check before anything is loaded that a run can be filmed.
 
-    Args: run: its config.json; how: the flags of `envs.skirmish.watch`.
+    Args: run: its config.json; how: the flags of `skirmish.pictures.watch`.
     Raises: UserError if its backend has no pictures, or for bad flags.
     """
     if run["backend"] != "skirmish":

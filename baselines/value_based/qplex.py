@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from baselines.value_based.config import QplexConfig, QplexMixerConfig
 from baselines.value_based.mixers import JointChoice, Mixer
 from envs.interface import EnvInfo
-from envs.skirmish.maps import load_map, map_names
-from envs.skirmish.scenarios import SCENARIOS, build_spec
+from skirmish.data.maps import load_map, map_names
+from skirmish.scenarios.draw import SCENARIOS, build_spec
 from training.errors import UserError
 
 TINY = 1e-10  # added to weights and kernels that an absolute value keeps from being negative: now they are positive

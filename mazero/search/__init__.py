@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from envs.compiled import forget_stale_kernels
+from skirmish.compiled import forget_stale_kernels
 
 forget_stale_kernels(Path(__file__).parent)  # before any kernel is loaded
 

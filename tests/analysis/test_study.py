@@ -12,7 +12,7 @@ import yaml
 
 import envs
 from analysis.study import SCHEMA, STUDIES, StudyError, load_studies, load_study
-from envs.skirmish import Rules
+from skirmish import Rules
 from tests.analysis.synthetic import make_study, study_document, write_study
 
 

@@ -23,7 +23,7 @@ import numba
 import numpy as np
 
 import envs
-from envs.skirmish.policies import random_actions
+from skirmish.policies import random_actions
 
 MAPS = ("3m", "8m", "2s3z", "MMM2", "10m_vs_11m", "27m_vs_30m", "2c_vs_64zg")
 START = "import envs; env = envs.make({name!r}, num_envs=2); env.reset(0); env.step(env.available_actions.argmax(2))"

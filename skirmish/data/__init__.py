@@ -1,0 +1,1 @@
+"""What is fought with and where: units by game version, maps, terrains."""

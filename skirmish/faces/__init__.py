@@ -1,0 +1,1 @@
+"""How programs meet the simulator: vectorised, with SMAC's names, through PettingZoo."""

@@ -1,0 +1,218 @@
+"""Moving: steps towards goals, ways around walls, steering around those who stand, pushing apart.
+
+Arguments as in `combat.py`; ground: `terrain.Ground`; choices: `tables.Choices`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from skirmish.physics.tables import (
+    ALIVE,
+    DETOUR,
+    ENGAGED,
+    K_ACCELERATION,
+    K_MOVER,
+    K_SPEED,
+    KIND,
+    LAYERS,
+    MOVER_AIR,
+    MOVER_CLIFF,
+    MOVER_GROUND,
+    MOVER_NONE,
+    MOVING,
+    SEPARATION,
+    SPEED_NOW,
+    STEP_X,
+    STEP_Y,
+    TOUCH,
+    X,
+    Y,
+)
+from skirmish.physics.terrain import GROUND_ONLY, NORMAL_X, NORMAL_Y, SIDES, STRAIGHT, X0, X1, Y0, Y1
+
+DIAGONAL = math.sqrt(0.5)
+AT_CORNER = 0.5  # from here on the next corner is aimed at
+WALL_PASSES = 8  # in narrow angles one wall pushes a unit towards the next
+
+
+@njit(cache=True, inline="always")
+def walk_towards(f, s, k, ground, i, x, y):
+    """Plan one loop's step towards (x, y), around walls; standing on it is no step."""
+    kind = s[KIND, i]
+    if k[kind, K_MOVER] == MOVER_NONE:
+        return
+    if ground.winding and k[kind, K_MOVER] == MOVER_GROUND:
+        x, y = _next_point(f, ground, i, x, y)
+    dx = x - f[X, i]
+    dy = y - f[Y, i]
+    distance = math.sqrt(dx * dx + dy * dy)
+    if distance <= TOUCH:
+        return
+    speed = k[kind, K_SPEED]
+    if k[kind, K_ACCELERATION] > 0.0:
+        f[SPEED_NOW, i] = speed = min(speed, f[SPEED_NOW, i] + k[kind, K_ACCELERATION])
+    part = min(1.0, speed / distance)
+    f[STEP_X, i] = f[X, i] + part * dx
+    f[STEP_Y, i] = f[Y, i] + part * dy
+    s[MOVING, i] = True
+
+
+@njit(cache=True)
+def _next_point(f, ground, i, x, y):
+    """Where to walk to now on the way to (x, y): the goal itself, or a corner of a wall."""
+    goal = _node(ground, x, y)
+    corner = ground.way[_node(ground, f[X, i], f[Y, i]), goal]
+    if corner == STRAIGHT:
+        return x, y
+    dx = ground.corners[corner, 0] - f[X, i]
+    dy = ground.corners[corner, 1] - f[Y, i]
+    if dx * dx + dy * dy < AT_CORNER * AT_CORNER:
+        corner = ground.corner_way[corner, goal]
+        if corner == STRAIGHT:
+            return x, y
+    return ground.corners[corner, 0], ground.corners[corner, 1]
+
+
+@njit(cache=True)
+def _node(ground, x, y):
+    cx = min(max(int(x), 0), ground.cell_node.shape[0] - 1)
+    cy = min(max(int(y), 0), ground.cell_node.shape[1] - 1)
+    return ground.cell_node[cx, cy]
+
+
+@njit(cache=True)
+def _blocked(f, s, i, x, y):
+    """Would unit i at (x, y) run further into somebody who stands?"""
+    for j in range(f.shape[1]):
+        if j == i or not s[ALIVE, j] or s[MOVING, j]:
+            continue
+        size = f[SEPARATION, i] + f[SEPARATION, j]
+        dx = f[X, j] - x
+        dy = f[Y, j] - y
+        gap = dx * dx + dy * dy
+        if gap < size * size - TOUCH and s[LAYERS, i] & s[LAYERS, j] != 0:
+            ox = f[X, j] - f[X, i]
+            oy = f[Y, j] - f[Y, i]
+            if gap < ox * ox + oy * oy:
+                return True
+    return False
+
+
+@njit(cache=True)
+def steer(f, s, i):
+    """Turn a blocked step by 45 or 90 degrees, on the side taken before if there was one; else stay."""
+    if not _blocked(f, s, i, f[STEP_X, i], f[STEP_Y, i]):
+        s[DETOUR, i] = 0
+        return
+    dx = f[STEP_X, i] - f[X, i]
+    dy = f[STEP_Y, i] - f[Y, i]
+    first = s[DETOUR, i]
+    if first == 0:
+        first = 1 if i % 2 == 0 else -1
+    for attempt in range(4):
+        side = first if attempt < 2 else -first
+        if attempt % 2 == 0:
+            sx, sy = DIAGONAL * (dx - side * dy), DIAGONAL * (dy + side * dx)
+        else:
+            sx, sy = -side * dy, side * dx
+        if not _blocked(f, s, i, f[X, i] + sx, f[Y, i] + sy):
+            s[DETOUR, i] = side
+            f[STEP_X, i] = f[X, i] + sx
+            f[STEP_Y, i] = f[Y, i] + sy
+            return
+    f[STEP_X, i] = f[X, i]
+    f[STEP_Y, i] = f[Y, i]
+
+
+@njit(cache=True, inline="always")
+def _share(s, k, choices, i, j):
+    """Part of an overlap that unit i gives way to unit j; what cannot move gives none."""
+    if k[s[KIND, j], K_MOVER] == MOVER_NONE:
+        return 1.0
+    if k[s[KIND, i], K_MOVER] == MOVER_NONE:
+        return 0.0
+    if choices.attackers_hold_ground and s[MOVING, i] != s[MOVING, j]:
+        mover, other = (i, j) if s[MOVING, i] else (j, i)
+        other_side = (i < choices.n_agents) != (j < choices.n_agents)
+        if s[ENGAGED, other] or other_side:
+            return 1.0 if mover == i else 0.0
+    return 0.5
+
+
+@njit(cache=True, inline="always")
+def push_apart(f, s, k, choices):
+    """One pass over all overlapping pairs."""
+    units = f.shape[1]
+    for i in range(units):
+        if not s[ALIVE, i]:
+            continue
+        for j in range(i + 1, units):
+            if not s[ALIVE, j]:
+                continue
+            size = f[SEPARATION, i] + f[SEPARATION, j]
+            dx = f[X, j] - f[X, i]
+            dy = f[Y, j] - f[Y, i]
+            gap = dx * dx + dy * dy
+            if gap >= size * size or s[LAYERS, i] & s[LAYERS, j] == 0:
+                continue
+            distance = math.sqrt(gap)
+            if distance <= TOUCH:  # on one spot: apart north-south
+                dx, dy, unit = 0.0, 1.0, 1.0
+            else:
+                unit = 1.0 / distance
+            overlap = size - distance
+            part = _share(s, k, choices, i, j)
+            f[X, i] -= part * overlap * dx * unit
+            f[Y, i] -= part * overlap * dy * unit
+            f[X, j] += (1.0 - part) * overlap * dx * unit
+            f[Y, j] += (1.0 - part) * overlap * dy * unit
+
+
+@njit(cache=True, inline="always")
+def inside(x, y, mover, size, choices, ground):
+    """The nearest point that keeps off the walls by the clearance, and its own radius inside the map."""
+    if mover != MOVER_AIR and ground.near_ids.shape[0] > 0:
+        rows = ground.cell_node.shape[1]
+        for _ in range(WALL_PASSES):
+            cx = min(max(int(x), 0), ground.cell_node.shape[0] - 1)
+            cy = min(max(int(y), 0), rows - 1)
+            pushed = False
+            for at in range(ground.near_start[cx * rows + cy], ground.near_start[cx * rows + cy + 1]):
+                wall = ground.walls[ground.near_ids[at]]
+                if mover == MOVER_CLIFF and wall[GROUND_ONLY] > 0.0:
+                    continue
+                nx, ny, distance = _off_wall(x, y, wall)
+                if distance < choices.cliff_clearance - TOUCH:
+                    x += (choices.cliff_clearance - distance) * nx
+                    y += (choices.cliff_clearance - distance) * ny
+                    pushed = True
+            if not pushed:
+                break
+    return min(max(x, size), choices.map_x - size), min(max(y, size), choices.map_y - size)
+
+
+@njit(cache=True)
+def _off_wall(x, y, wall):
+    """Unit vector away from a wall, and the distance along it; negative behind a one-sided wall."""
+    ex, ey = wall[X1] - wall[X0], wall[Y1] - wall[Y0]
+    along = ((x - wall[X0]) * ex + (y - wall[Y0]) * ey) / (ex * ex + ey * ey)
+    if 0.0 <= along <= 1.0:
+        distance = (x - wall[X0]) * wall[NORMAL_X] + (y - wall[Y0]) * wall[NORMAL_Y]
+        if wall[SIDES] == 2.0 and distance < 0.0:
+            return -wall[NORMAL_X], -wall[NORMAL_Y], -distance
+        return wall[NORMAL_X], wall[NORMAL_Y], distance
+    px, py = (wall[X0], wall[Y0]) if along < 0.0 else (wall[X1], wall[Y1])
+    dx, dy = x - px, y - py
+    distance = math.sqrt(dx * dx + dy * dy)
+    if distance <= TOUCH:
+        return wall[NORMAL_X], wall[NORMAL_Y], 0.0
+    return dx / distance, dy / distance, distance
+
+
+@njit(cache=True, inline="always")
+def keep_inside(f, s, k, choices, ground, i):
+    """Put unit i back onto open ground."""
+    f[X, i], f[Y, i] = inside(f[X, i], f[Y, i], k[s[KIND, i], K_MOVER], f[SEPARATION, i], choices, ground)

@@ -1,0 +1,79 @@
+"""The holes of the public facts, each closed by a named constant with its reason.
+
+Unit data are facts and live in `data/`; what happens between units in the game engine is only partly documented. Every
+choice made where the facts end is a field of `Rules`, so that its influence can be measured (`python -m skirmish
+sensitivity`) and a better value can be put in without touching the kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SHOOT_RANGE = 6.0  # fact: SMAC's own mask, centre to centre, inclusive
+SIGHT_RANGE = 9.0  # fact: SMAC's own sight, centre to centre, exclusive
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Choices of the embedded simulator. Times in game loops, lengths in world units."""
+
+    # Units of one creation call appear on one point and the engine pushes them to free spots; pattern unknown. Here:
+    # the free spots of a triangular lattice nearest to the point, columns running north-south, so that the front of a
+    # small team lies on the point itself, as the derived timing facts assume.
+    placement_gap: float = 0.05  # between neighbours, the gap other simulators leave too
+    # Whether the pattern varies between battles is unknown; open-loop policies win SMAC maps, so it cannot vary much.
+    placement_jitter: float = 0.0  # each coordinate is shifted uniformly by at most this
+    # From the second episode of a game on, the old units are killed by a debug command and two loops pass before the
+    # first observation; the new enemy may already march in them. "Up to 2" is known, the upper end is taken.
+    respawn_loops: int = 2
+    # Fact: jitter of -1 to +2 loops on each cooldown; shape unknown, uniform assumed (the engine's usual meaning). The
+    # scale multiplies the jitter and exists for sensitivity studies only.
+    jitter_scale: float = 1.0
+    # A cooldown that ends between two loops: True carries the fraction into the next one, so that the mean period is
+    # kept.
+    carry_fraction: bool = True
+    # Auto-acquisition within max(range, 5): measured to edges like weapon ranges (True) or between centres (False).
+    acquire_to_edge: bool = True
+    # A target out of weapon range is kept while it is within the acquisition radius (True), or given up for the
+    # nearest one (False).
+    keep_acquired: bool = False
+    # Explosions and beams reach units whose edge (True) or whose centre lies in their area.
+    splash_to_edge: bool = True
+    # Loops between two searches for a target when the last found none. Engines spread such scans; one per loop is the
+    # limit in which nobody walks past a target.
+    scan_interval: int = 1
+    # A unit that acts on its own stands through the backswing before it walks on; a new order cancels it (fact).
+    backswing_holds: bool = True
+    # Group orders keep the formation of a compact group: everybody's goal is the point plus the own offset at creation.
+    formation_move: bool = True
+    # Who gives way when units overlap: movers yield fully to attackers and to the other side, otherwise half and half.
+    attackers_hold_ground: bool = False
+    # Movers walk around standing units in steps of 45 degrees instead of stopping behind them; the engine's local
+    # avoidance is unknown.
+    steer_around: bool = False
+    # Unit centres stay this far inside the cliff line: 0.5 to 1 is plausible; 1 is the walkable flag layer itself.
+    cliff_clearance: float = 1.0
+    # The enemy's medivac has no attack that an attack-move could use: it follows the order as a scan-move, healing on
+    # the way (True), or idles where it was created (False).
+    enemy_medivac_follows: bool = True
+    # An order to attack a group goes to the nearest member when it is given. When that one is dead the unit idles and
+    # acquires what comes near (False) or attacks the nearest member left (True).
+    group_order_moves_on: bool = False
+    # The colossus' target is hit some loops after its beams' sweep has ended (True) or has begun (False).
+    beam_delay_from_end: bool = True
+    # Turning (62 degrees per loop, at most 3 loops) is neglected; so is braking of the medivac.
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError for values without a meaning."""
+        if not 0.0 <= self.placement_jitter <= 1.0:
+            raise ValueError(f"placement_jitter must lie in [0, 1], got {self.placement_jitter!r}: it is a length")
+        if not 0.5 <= self.cliff_clearance <= 1.0:
+            raise ValueError(
+                f"cliff_clearance must lie in [0.5, 1], got {self.cliff_clearance!r}: 1 keeps to the walkable cells"
+            )
+        if self.scan_interval < 1:
+            raise ValueError(f"scan_interval must be at least 1, got {self.scan_interval!r}: it counts game loops")
+        if self.respawn_loops < 0:
+            raise ValueError(f"respawn_loops must be at least 0, got {self.respawn_loops!r}: it counts game loops")
+        if not 0.0 <= self.jitter_scale <= 1.0:
+            raise ValueError(f"jitter_scale must lie in [0, 1], got {self.jitter_scale!r}: 1 is the fact, 0 no jitter")

@@ -1,0 +1,198 @@
+"""The tables that kernels work on: rows of the units' state, columns of their types' facts, scalars of the rules.
+
+Per episode there is one float table f (NF, U) and one integer table s (NS, U) with a row per quantity and a column per
+unit, and a small clock. Agents are units 0..n-1, enemies n..U-1. Few arrays compile in a fraction of the time that one
+array per quantity needs, and an episode's tables lie together in memory.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skirmish.data.maps import MapSpec, layers
+from skirmish.data.units import UnitType, load_json
+from skirmish.physics.rules import Rules
+
+IDLE, MOVE, ATTACK_UNIT, ATTACK_MOVE, HEAL_UNIT = 0, 1, 2, 3, 4  # orders
+NOBODY = -1
+NO_OP, STOP, NORTH, SOUTH, EAST, WEST, FIRST_TARGET = 0, 1, 2, 3, 4, 5, 6  # action ids of SMAC
+TOUCH = 1e-9  # slack of comparisons between distances
+
+# Rows of f (NF, U) float64; the first six are what `contract.py` reads.
+X, Y, HEALTH, SHIELD = 0, 1, 2, 3
+COOLDOWN = 4  # loops until the weapon is ready; may end a fraction below 0
+ENERGY = 5
+WINDUP = 6  # loops until the next hit of the attack under way; 0: none
+BACKSWING = 7  # loops left of the recovery after an attack
+ORDER_X, ORDER_Y = 8, 9  # goal of MOVE and ATTACK_MOVE
+STEP_X, STEP_Y = 10, 11  # scratch of one loop: wanted next position
+SPEED_NOW = 12  # of units that accelerate
+MISSILE_X, MISSILE_Y = 13, 14  # where the unit's missile is, while MISSILE_TARGET is somebody
+MISSILE_TIME = 15  # loops until a hit that takes its time whatever the way (spine crawler)
+BEAM_X, BEAM_Y = 16, 17  # middle of the colossus' sweep, while BEAM_AGE >= 0
+BEAM_DX, BEAM_DY = 18, 19  # unit vector along the sweep
+DEALT = 20  # damage dealt in this episode, overkill included
+TAKEN = 21  # damage received, after armour, overkill included
+OVERKILL = 22  # part of TAKEN beyond what the unit had left
+RESTORED = 23  # health and shield that came back by regeneration and healing
+RADIUS, SEPARATION = 24, 25  # facts of the unit's type, here for the loops over pairs
+NUM_FLOATS = 26
+
+# Rows of s (NS, U) int64.
+ALIVE = 0
+KIND = 1  # row of the facts table
+ORDER = 2
+ORDER_TARGET = 3  # unit of ATTACK_UNIT and HEAL_UNIT
+TARGET = 4  # unit chosen by a unit that acts on its own, or NOBODY
+PROVOKED = 5  # the target came from a hit or a call for help: it is followed beyond range
+SHOT_TARGET = 6  # victim of the attack under way
+HITS_LEFT = 7  # hits of the attack under way still to come
+MELEE_SHOT = 8  # the attack under way uses the close weapon
+MISSILE_TARGET = 9  # victim of the missile in flight, or NOBODY
+BEAM_AGE = 10  # loops since the sweep began, or -1
+BEAM_TARGET = 11  # the unit the sweep was aimed at
+BEAM_PENDING = 12  # beam hits under way to this unit: a 5-bit count for each of the next 12 loops
+BEAM_SOURCE = 13  # the unit whose beam touched this unit last
+BEAM_TOUCHED_A, BEAM_TOUCHED_B = 14, 15  # bit u % 64: already touched by the first / second beam of unit u
+HEALING = 16  # unit that is being healed in this loop, or NOBODY
+SCAN_WAIT = 17  # loops until the next search for a target
+HELP_WAIT = 18  # loops until the unit may call for help again
+DETOUR = 19  # side on which an obstacle is being passed: 0, 1, -1
+SINCE_HIT = 20  # loops since the unit was damaged
+BURST = 21  # 1: exploded in this loop, 2: earlier; 0 not
+HITS_TAKEN = 22  # hits received in this episode
+MOVING, ENGAGED = 23, 24  # scratch of one loop: walks; stands to shoot
+LAYERS = 25  # bit set of `maps.layers`
+NUM_INTS = 26
+
+# Entries of `clock` (4,) int64 of one episode.
+DRAWS = 0  # random numbers drawn in this episode
+EPISODE = 1  # number of the episode in its slot's stream
+HEAD_START = 2  # loops the next episode runs before its first observation
+LOOPS = 3  # game loops run in this episode
+NUM_CLOCKS = 4
+
+# Columns of the facts table k (K, NK) float64, one row per unit type on the map.
+K_HEALTH_MAX, K_HEALTH_REGEN, K_SHIELD_MAX, K_SHIELD_REGEN, K_SHIELD_DELAY = 0, 1, 2, 3, 4
+K_ENERGY_START, K_ENERGY_MAX, K_ENERGY_REGEN = 5, 6, 7
+K_ARMOR, K_SPEED, K_ACCELERATION, K_RADIUS, K_SEPARATION = 8, 9, 10, 11, 12
+K_LIGHT, K_ARMORED, K_BIOLOGICAL, K_STRUCTURE = 13, 14, 15, 16  # attributes, 0 or 1
+K_ON_GROUND, K_IN_AIR = 17, 18  # planes, 0 or 1
+K_LAYERS = 19  # bit set of `maps.layers`
+K_MOVER = 20  # MOVER_*
+K_REACH, K_SLOP, K_ACQUIRE = 21, 22, 23  # range edge to edge (negative: no weapon); drift; max(range, scan floor)
+K_PERIOD, K_JITTER_LOW, K_JITTER_HIGH, K_DAMAGE_POINT, K_BACKSWING = 24, 25, 26, 27, 28
+K_DAMAGE, K_BONUS_LIGHT, K_BONUS_ARMORED, K_ATTACKS, K_HIT_OFFSET = 29, 30, 31, 32, 33
+K_HITS_GROUND, K_HITS_AIR = 34, 35  # 0 or 1
+K_DELIVERY = 36  # BY_*
+K_MISSILE_SPEED, K_FLIGHT = 37, 38
+K_MELEE_REACH, K_MELEE_DAMAGE_POINT = 39, 40  # reach negative: no close weapon
+K_BURST_RADIUS = 41
+K_BEAM_HALF, K_BEAM_SAMPLES, K_BEAM_RADIUS, K_BEAM_PERIOD, K_BEAM_TOUCH, K_BEAM_TARGET = 42, 43, 44, 45, 46, 47
+K_HEAL_RATE, K_HEAL_COST, K_HEAL_RANGE, K_HEAL_SLOP, K_HEAL_AUTO_RANGE, K_HEAL_AUTO_ENERGY = 48, 49, 50, 51, 52, 53
+NUM_FACTS = 54
+
+MOVER_GROUND, MOVER_CLIFF, MOVER_AIR, MOVER_NONE = 0, 1, 2, 3
+HUNT_PERIOD = 8  # loops, half a second: fact of SMACv2's map script
+BY_HAND, BY_MISSILE, BY_FLIGHT, BY_BEAM, BY_BURST = 0, 1, 2, 3, 4  # instant; homing; fixed time; sweep; explosion
+
+
+class Choices(NamedTuple):
+    """Scalars of a map and of `rules.Rules`."""
+
+    n_agents: int
+    map_x: float
+    map_y: float
+    enemy_order: int  # the enemy's first order
+    hunt_period: int  # every so many loops idle enemies are sent at the nearest agent; 0: never
+    goal_dx: float  # goals are shifted by a random part of this vector, the same for all units of a battle
+    goal_dy: float
+    placement_jitter: float
+    carry_fraction: bool
+    acquire_to_edge: bool
+    keep_acquired: bool
+    splash_to_edge: bool
+    scan_interval: int
+    backswing_holds: bool
+    attackers_hold_ground: bool
+    steer_around: bool
+    cliff_clearance: float
+    enemy_medivac_follows: bool
+    group_order_moves_on: bool
+    beam_delay_from_end: bool
+    minimum_damage: float
+    help_radius: float
+    help_period: int
+    chase_limit: float
+
+
+def facts(kinds: tuple[UnitType, ...], rules: Rules) -> np.ndarray:
+    """(K, NK) facts table of the types on a map, one row each in the given order."""
+    table = np.zeros((len(kinds), NUM_FACTS))
+    movers = {"ground": MOVER_GROUND, "cliff": MOVER_CLIFF, "air": MOVER_AIR, "none": MOVER_NONE}
+    for row, t in zip(table, kinds, strict=True):
+        row[: K_LIGHT] = (
+            t.health_max, t.health_regen, t.shield_max, t.shield_regen, t.shield_delay,
+            t.energy_start, t.energy_max, t.energy_regen,
+            t.armor, t.speed, t.acceleration, t.radius, t.separation,
+        )  # fmt: skip
+        row[K_LIGHT:K_LAYERS] = [
+            *(a in t.attributes for a in ("light", "armored", "biological", "structure")),
+            *(p in t.planes for p in ("ground", "air")),
+        ]
+        row[K_LAYERS], row[K_MOVER] = layers(t), movers[t.mover]
+        row[K_REACH], row[K_MELEE_REACH], row[K_MELEE_DAMAGE_POINT] = -1.0, t.melee_range, t.melee_damage_point
+        if t.weapon:
+            _fill_weapon(row, t, rules)
+        if t.heal:
+            h = t.heal
+            row[K_HEAL_RATE:] = h.rate, h.energy_per_health, h.range, h.slop, h.auto_range, h.auto_min_energy
+    return table
+
+
+def _fill_weapon(row: np.ndarray, t: UnitType, rules: Rules) -> None:
+    w = t.weapon
+    assert w is not None
+    row[K_REACH : K_HITS_GROUND] = (
+        w.range, w.slop, max(w.range, w.scan),
+        w.period, w.jitter[0] * rules.jitter_scale, w.jitter[1] * rules.jitter_scale, w.damage_point, w.backswing,
+        w.damage, w.bonus.get("light", 0.0), w.bonus.get("armored", 0.0), w.attacks, w.hit_offset,
+    )  # fmt: skip
+    row[K_HITS_GROUND], row[K_HITS_AIR] = "ground" in w.targets, "air" in w.targets
+    row[K_MISSILE_SPEED], row[K_FLIGHT], row[K_BURST_RADIUS] = w.missile_speed, w.flight, w.burst_radius
+    if w.beam:
+        b = w.beam
+        row[K_BEAM_HALF : K_HEAL_RATE] = (
+            b.half_length, b.samples, b.search_radius, b.sample_period, b.touch_delay, b.target_delay
+        )  # fmt: skip
+        row[K_DELIVERY] = BY_BEAM
+    elif w.burst_radius > 0:
+        row[K_DELIVERY] = BY_BURST
+    elif w.missile_speed > 0:
+        row[K_DELIVERY] = BY_MISSILE
+    elif w.flight > 0:
+        row[K_DELIVERY] = BY_FLIGHT
+
+
+def choices(spec: MapSpec, rules: Rules) -> Choices:
+    """Scalars for the kernels; what is not a choice of `rules.Rules` comes from the data."""
+    order = spec.enemy_order
+    first, last = order.points[0] if order.points else (0.0, 0.0), order.points[-1] if order.points else (0.0, 0.0)
+    known = load_json("units.json")["rules"]
+    chosen = {name: getattr(rules, name) for name in Choices._fields if hasattr(rules, name)}
+    return Choices(
+        n_agents=spec.n_agents,
+        map_x=float(spec.terrain.size[0]),
+        map_y=float(spec.terrain.size[1]),
+        enemy_order={"attack_move": ATTACK_MOVE, "attack_group": ATTACK_UNIT}.get(order.kind, IDLE),
+        hunt_period=HUNT_PERIOD if order.kind == "hunt" else 0,
+        goal_dx=last[0] - first[0],
+        goal_dy=last[1] - first[1],
+        minimum_damage=float(known["minimum_damage"]),
+        help_radius=float(known["help_radius"]),
+        help_period=int(known["help_period"]),
+        chase_limit=float(known["chase_limit"]),
+        **chosen,
+    )

@@ -1,0 +1,1 @@
+"""Frames, films and the gallery of maps."""

@@ -1,0 +1,1 @@
+"""Battles whose teams and places are drawn anew for every episode, as in SMACv2."""
