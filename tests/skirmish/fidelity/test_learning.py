@@ -63,9 +63,9 @@ def real(path: Path, runs: dict[str, list[tuple[float, float]]]) -> Path:
 @pytest.fixture
 def five_runs(tmp_path: Path) -> Path:
     """Five runs that keep their win rate (0, 0.1, 0.2, 0.5, 1); evaluations drift away from the marks."""
-    drift = [(50, 0), (10_090, 1), (20_700, 2), (31_900, 3)]
+    steps = (50, 10_090, 20_700, 31_900)
     levels = {"a": 0.0, "b": 0.1, "c": 0.2, "d": 0.5, "e": 1.0}
-    return real(tmp_path / "real.csv.gz", {name: [(x, level) for x, _ in drift] for name, level in levels.items()})
+    return real(tmp_path / "real.csv.gz", {name: [(x, level) for x in steps] for name, level in levels.items()})
 
 
 def only(scores: list[Score], quantity: str, name: str = "3m") -> Score:
@@ -90,7 +90,11 @@ def test_each_run_counts_at_a_mark_with_its_nearest_evaluation_and_only_while_it
         {
             "a": [(40, 0.0), (10_100, 0.1), (20_300, 0.2), (30_600, 0.3)],
             "b": [(60, 0.4), (10_200, 0.5), (20_400, 0.6)],  # nothing near 30,000
-            "c": [(30, 0.8), (10_300, 0.9)],
+            "c": [
+                (30, 0.8),
+                (4_900, 0.0),
+                (10_300, 0.9),
+            ],  # evaluated more often: the one between the marks counts nowhere
         },
     )
     band = compare(ours(tmp_path / "ours.csv", {"3m": [[0.0] * 4]}), runs=runs).bands["3m", "qmix", "win_rate"]
@@ -101,13 +105,13 @@ def test_each_run_counts_at_a_mark_with_its_nearest_evaluation_and_only_while_it
 
 def test_shares_count_every_seed_at_every_mark(tmp_path: Path) -> None:
     runs = real(tmp_path / "real.csv", {n: [(m, v) for m in MARKS] for n, v in {"a": 0.2, "b": 0.4, "c": 0.6}.items()})
-    table = ours(tmp_path / "ours.csv", {"3m": [[0.0, 0.2, 0.3, 0.6], [0.1, 0.5, 0.7, 1.0]]})
+    table = ours(tmp_path / "ours.csv", {"3m": [[0.0, 0.2, 0.3, 0.7], [0.1, 0.5, 0.5, 0.6]]})
     row = only(learning(table, runs=runs), "win_rate")
     assert (row.seeds, row.marks, row.real_runs) == (2, 4, 3)
-    assert (row.below, row.inside, row.above) == (2 / 8, 4 / 8, 2 / 8)  # edges belong to the range
-    assert row.inside_quartiles == 2 / 8  # 0.3 and 0.5 lie in 0.3 to 0.5
-    assert row.median_inside == 2 / 4  # medians 0.05, 0.35, 0.5, 0.8
-    assert row.ours_mean == pytest.approx((0.05 + 0.35 + 0.5 + 0.8) / 4) and row.real_mean == pytest.approx(0.4)
+    assert (row.below, row.inside, row.above) == (2 / 8, 5 / 8, 1 / 8)  # edges belong to the range
+    assert row.inside_quartiles == 3 / 8  # 0.3 and 0.5, twice, lie in 0.3 to 0.5
+    assert row.median_inside == 2 / 4  # medians 0.05, 0.35, 0.4, 0.65
+    assert row.ours_mean == pytest.approx((0.05 + 0.35 + 0.4 + 0.65) / 4) and row.real_mean == pytest.approx(0.4)
 
 
 def test_yardstick_is_each_real_run_against_the_others(tmp_path: Path, five_runs: Path) -> None:
