@@ -88,13 +88,17 @@ class FeatureView(UnitView):
         return available
 
     def get_visibility_matrix(self) -> np.ndarray:
-        """(n, n + m) bool: which living units each living agent sees, itself excepted."""
+        """(n, n + m) bool: which living units each living agent sees, itself excepted.
+
+        As in SMAC two agents see each other if the first of them sees the other, whose sight may differ in SMACv2.
+        """
         self._require_started()
         n, units = self.n_agents, self.simulator.units[0]
         x, y, alive = units[X], units[Y], self.simulator.alive[0]
         near = np.hypot(x - x[:n, None], y - y[:n, None]) < self._agent_facts()[:, P_SIGHT, None]
         visible: np.ndarray = near & alive & alive[:n, None]
-        np.fill_diagonal(visible, False)
+        first = np.triu(visible[:, :n], 1)
+        visible[:, :n] = first | first.T
         return visible
 
     # Sizes

@@ -33,7 +33,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What the game reports of one unit. A dead unit has health 0 and otherwise its last values."""
+    """What the game reports of one unit. A dead unit has health 0 and otherwise what was last reported."""
 
     tag: int
     owner: int  # 1 ally, 2 enemy

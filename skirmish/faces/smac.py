@@ -131,8 +131,8 @@ class StarCraft2Env(CommandView, FeatureView):
                 f"units can be initialised while all {self.n_agents} agents and {self.n_enemies} enemies live, got "
                 f"{self._alive()}: call reset()"
             )
-        self._units = self._previous = None
-        self._known = self.simulator.units[0].copy()
+        self._units = self._previous = self._known = None
+        self._known = self._reported()
         if self._episode_count == 0 or self._min_unit_type == 0:
             self._init_ally_unit_types(FIRST_ALLY_TYPE)
         self.max_reward = self._largest_return()
@@ -208,7 +208,7 @@ class StarCraft2Env(CommandView, FeatureView):
         Returns: how the battle stands: 1 won, -1 lost, 0 both sides gone, None not decided.
         """
         self._require_started()
-        self._previous, self._known = self._known, self.simulator.units[0].copy()
+        self._previous, self._known = self._known, self._reported()
         self._units = None
         allies, enemies = self._alive()
         if (allies == 0 and enemies > 0) or self.only_medivac_left(ally=True):

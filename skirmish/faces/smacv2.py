@@ -30,6 +30,7 @@ from skirmish.faces.commands import Action
 from skirmish.faces.feature_names import obs_feature_names, state_feature_names
 from skirmish.faces.multi_agent import MultiAgentEnv
 from skirmish.faces.records import Position, Unit
+from skirmish.faces.registry import get_map_params
 from skirmish.faces.unit_view import MEDIVAC
 from skirmish.physics.rules import Rules
 from skirmish.physics.tables import NOBODY
@@ -69,11 +70,23 @@ class DrawnStarCraft2Env(smac.StarCraft2Env):
         for name in options.keys() & decided.keys():
             raise ValueError(f"{name} is decided by capability_config, got it as an option too: leave it out")
         super().__init__(map_name, rules=rules, **options, **decided)
+        self._name_features(map_name)
+
+    def _name_features(self, map_name: str) -> None:
+        """SMACv2's attributes of what is drawn and seen."""
         layout = self.simulator.layout
         self.n_fov_actions, self.n_actions_no_attack = layout.facings, self.simulator.first_target
         self.conic_fov_angle = 2.0 * np.pi / layout.facings if layout.facings else 0.0
         self.stochastic_attack, self.stochastic_health = layout.chances, layout.levels
         self.mask_enemies = self.options["mask_probability"] is not None
+        self.replace_teammates = self.random_start = True  # teams and places are always drawn
+        self.observe_teammate_types, self.zero_pad_unit_types = layout.show_types, not layout.show_types
+        if layout.chances:
+            self.observe_attack_probs, self.zero_pad_stochastic_attack = layout.show_chances, not layout.show_chances
+        if layout.levels:
+            self.observe_teammate_health, self.zero_pad_health = layout.show_levels, not layout.show_levels
+        self.map_params = get_map_params(map_name)
+        self._kill_unit_step_mul = self.options["kill_unit_step_mul"]
         types = [f"type_{k}" for k in range(self.unit_type_bits)]
         drawn = ["attack_probability"] * layout.chances + ["total_health"] * layout.levels
         self.ally_state_attr_names = self.ally_state_attr_names[: -len(types)] + ["fov_x", "fov_y"] * self.conic_fov

@@ -177,8 +177,17 @@ class UnitView(MultiAgentEnv):
         if not self._started:
             return {}, {}
         if self._units is None:
-            self._units = units_of(self.simulator, self.simulator.units[0], self._ally_ids)
+            self._units = units_of(self.simulator, self._reported(), self._ally_ids)
         return self._units
+
+    def _reported(self) -> np.ndarray:
+        """(NF, U) unit states as the game reports them: it does not list the dead, who keep what was known of them."""
+        now: np.ndarray = self.simulator.units[0].copy()
+        if self._known is not None:
+            dead = now[HEALTH] <= 0.0
+            now[:, dead] = self._known[:, dead]
+            now[HEALTH, dead] = 0.0
+        return now
 
     def get_unit_by_id(self, a_id: int) -> Unit:
         """Record of one agent. Raises: KeyError if there is none, as before the first reset."""
