@@ -132,7 +132,8 @@ def test_weights_decide_the_teams():
 def test_start_positions(kind, surrounded):
     env = make("protoss", changes={"start_positions": {"dist_type": kind}}, seed=4)
     for _ in range(3):
-        env.reset(), env.env.__setattr__("_episode_count", 1)
+        env.reset()
+        env.env._episode_count = 1  # the next reset goes on to another battle
         middle = all(abs(u.pos.x - 16) < 4 and abs(u.pos.y - 16) < 4 for u in env.agents.values())
         west = all(u.pos.x < 17 for u in env.agents.values()) and all(u.pos.x > 15 for u in env.enemies.values())
         assert (middle, west) == (surrounded, not surrounded)
