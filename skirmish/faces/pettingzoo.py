@@ -47,7 +47,11 @@ class SkirmishParallelEnv(ParallelEnv[str, Observation, int]):
 
     def __init__(self, map_name: str | MapSpec, *, max_cycles: int | None = None, **options: Any) -> None:
         """Arguments as for `parallel_env`. Raises: as `StarCraft2Env`; ValueError if max_cycles < 1."""
-        self.battle = StarCraft2Env(map_name, **options)
+        self._take(StarCraft2Env(map_name, **options), max_cycles)
+
+    def _take(self, battle: StarCraft2Env, max_cycles: int | None) -> None:
+        """Adapt a battle."""
+        self.battle = battle
         self.max_cycles = self.battle.episode_limit if max_cycles is None else max_cycles
         if self.max_cycles < 1:
             raise ValueError(f"max_cycles must be at least 1, got {max_cycles!r}: it is a number of steps")

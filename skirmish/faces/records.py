@@ -1,10 +1,11 @@
 """What SMAC's users read of single units and of played episodes: unit records, and an episode kept to be drawn.
 
-Built on `SkirmishEnv` with one slot, for `single.py`.
+Built on `SkirmishEnv` with one slot, for `smac.py` and its relatives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skirmish.checks import Snapshot
-from skirmish.contract.options import SkirmishOptions
 from skirmish.faces.vector import SkirmishEnv
 from skirmish.physics.tables import COOLDOWN, ENERGY, HEALTH, SHIELD, X, Y
 
@@ -33,7 +33,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What the game reports of one unit. A dead unit has health 0 and otherwise its last values."""
+    """What the game reports of one unit. A dead unit has health 0 and otherwise what was last reported."""
 
     tag: int
     owner: int  # 1 ally, 2 enemy
@@ -74,8 +74,9 @@ class Tape:
         """Play the episode again on an environment of its own and film it; the path's suffix is the format."""
         from skirmish.pictures.film import Films  # imported late: drawing is rarely wanted
 
-        options = {f.name: getattr(self.env.options, f.name) for f in fields(SkirmishOptions)}
-        env = SkirmishEnv(self.env.spec, rules=self.env.rules, **options)
+        options = {f.name: getattr(self.env.options, f.name) for f in fields(self.env.options)}
+        # Drawn battles are built from their scenario, those on maps from the map.
+        env = type(self.env)(getattr(self.env, "scenario", self.env.spec), rules=self.env.rules, **options)
         env.restore(self._beginning)
         brush, loops = painter(env), 0
         with Films([path], FRAMES_PER_SECOND) as films:
@@ -90,11 +91,41 @@ class Tape:
             films.add(brush.frame(), seconds=HOLD)
 
 
-def units_of(env: SkirmishEnv) -> tuple[dict[int, Unit], dict[int, Unit]]:
-    """Agents and enemies of the only slot, each by index."""
+@dataclass(frozen=True)
+class RawData:
+    """The units of one moment."""
+
+    units: list[Unit]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the game sees of one moment."""
+
+    raw_data: RawData
+
+
+@dataclass(frozen=True)
+class ObservationResponse:
+    """The game's answer when asked to observe: `response.observation.raw_data.units` lists the living units."""
+
+    observation: Observation
+
+
+def units_of(env: SkirmishEnv, floats: np.ndarray, ally_ids: Sequence[int]) -> tuple[dict[int, Unit], dict[int, Unit]]:
+    """Agents and enemies of the only slot, each by index.
+
+    Args: floats: (NF, U) unit states, those of the present or earlier ones of the same episode; ally_ids: type ids of
+      allied units, by row of `env.spec.kinds`.
+    """
     n = env.info.n_agents
-    records = [_unit(env, u) for u in range(n + env.info.n_enemies)]
+    records = [_unit(env, floats[:, u].tolist(), ally_ids, u) for u in range(n + env.info.n_enemies)]
     return dict(enumerate(records[:n])), dict(enumerate(records[n:]))
+
+
+def observe(units: Iterable[Unit]) -> ObservationResponse:
+    """The living of these units, as the game lists them."""
+    return ObservationResponse(Observation(RawData([unit for unit in units if unit.health > 0.0])))
 
 
 def painter(env: SkirmishEnv) -> Any:
@@ -104,15 +135,14 @@ def painter(env: SkirmishEnv) -> Any:
     return Painter(env)
 
 
-def _unit(env: SkirmishEnv, u: int) -> Unit:
+def _unit(env: SkirmishEnv, f: list[float], ally_ids: Sequence[int], u: int) -> Unit:
     row = int(env.kinds[0, u])
     kind = env.spec.kinds[row]
-    f = env.units[0, :, u].tolist()
     ally = u < env.info.n_agents
     return Unit(
         tag=u + 1,
         owner=ALLY if ally else ENEMY,
-        unit_type=FIRST_ALLY_TYPE + row if ally else kind.type_id,  # the agents' types are the first rows
+        unit_type=ally_ids[row] if ally else kind.type_id,
         pos=Position(f[X], f[Y]),
         radius=kind.radius,
         health=max(0.0, f[HEALTH]),

@@ -252,7 +252,7 @@ def test_dead_agent_may_only_do_nothing():
     assert not env.get_obs_agent(0).any()
 
 
-@pytest.mark.parametrize("bad", [9, 1000, -1])
+@pytest.mark.parametrize("bad", [9, 1000, -10])
 def test_action_outside_the_range(bad):
     env = StarCraft2Env("3m", seed=0)
     env.reset()

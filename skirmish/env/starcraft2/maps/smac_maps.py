@@ -1,0 +1,5 @@
+"""SMAC's module name for the registry of maps, `skirmish.faces.registry`."""
+
+from skirmish.faces.registry import get_smac_map_registry, map_param_registry
+
+__all__ = ["get_smac_map_registry", "map_param_registry"]
