@@ -87,6 +87,7 @@ class StarCraft2Env:
         if options.get("game_version", "") is None:  # SMAC's word for the latest
             del options["game_version"]
         self.simulator = SkirmishEnv(map_name, rules=rules, **{k: v for k, v in options.items() if k in simulator})
+        simulator["game_version"] = self.simulator.options.game_version  # a map of your own has brought one
         self.options: dict[str, Any] = {**FACE_OPTIONS, **simulator, **options}
         self.options["obs_own_health"] |= self.options["obs_all_health"]
         self._seed: int | None = self.options["seed"]
