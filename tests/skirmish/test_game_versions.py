@@ -128,10 +128,9 @@ def test_perturbed_environments_tell_the_data_too_and_matrix_games_have_none():
     assert envs.make("matrix_1").info.unit_data == ""
 
 
-@pytest.mark.parametrize(("given", "used"), [({}, "4.10"), ({"game_version": None}, "4.10"),
-                                             ({"game_version": "4.10"}, "4.10"), ({"game_version": "4.6.2"}, "4.6.2")])  # fmt: skip
+@pytest.mark.parametrize(("given", "used"), [({}, "4.10"), (None, "4.10"), ("4.10", "4.10"), ("4.6.2", "4.6.2")])
 def test_smacs_class_takes_none_for_the_latest(given, used):
-    env = StarCraft2Env("3m", **given)
+    env = StarCraft2Env("3m", **(given if given == {} else {"game_version": given}))
     assert env.simulator.info.unit_data == env.simulator.spec.game_version == used
     assert env.game_version == used
 

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from skirmish import Rules, SkirmishEnv
-from skirmish.data.maps import EnemyOrder, Group, MapSpec, load_map, load_terrain
+from skirmish.data.maps import load_map
 from skirmish.data.units import unit_type
 from skirmish.physics import combat, tables
 from skirmish.physics.tables import ALIVE, DEALT, ENERGY, HEALTH, ORDER, OVERKILL, RESTORED, SHIELD, TAKEN, X, Y
-
-NO_OP, STOP, NORTH, SOUTH, EAST, WEST, TARGET = range(7)
-EXACT = Rules(jitter_scale=0.0, turning=False)
+from tests.skirmish.scenes import EAST, NO_OP, STOP, TARGET, WEST, field, order, wait
 
 # attacker, defender, attacks to kill (no regeneration); shields take whole hits, life what armour leaves. For example
 # stalker against colossus: 18 a hit on 150 shields, the ninth takes 6 and 12 - 1, 189 are left for 17 each: 9 + 12.
@@ -27,30 +25,6 @@ ATTACKS_TO_KILL = [
     ("baneling", "baneling", 2), ("colossus", "zergling", 2), ("colossus", "zealot", 6), ("colossus", "stalker", 9),
     ("colossus", "colossus", 19), ("spine_crawler", "stalker", 6),
 ]  # fmt: skip
-
-
-def field(allies, enemies, *, rules=None, num_envs=1, terrain="open_32x32", map_type="test", step_mul=1):
-    """An arena with units exactly at the given points: {type: [(x, y), ...]} per side, nobody with an order.
-
-    Without `rules` there is neither jitter nor turning, so that attacks begin with the order (turning: test_rules).
-    """
-    groups = [tuple(Group(t, 1, x, y) for t, points in side.items() for x, y in points) for side in (allies, enemies)]
-    spec = MapSpec(
-        "test", len(groups[0]), len(groups[1]), 1000, 0, map_type, "T", "T", *groups, EnemyOrder("none"),
-        load_terrain(terrain),
-    )  # fmt: skip
-    env = SkirmishEnv(spec, num_envs=num_envs, rules=rules or EXACT, step_mul=step_mul)
-    env.reset(0)
-    return env
-
-
-def order(env, *actions):
-    env.step_scripted(np.tile(actions, (env.num_envs, 1)))
-
-
-def wait(env, loops):
-    for _ in range(loops):
-        order(env, *[NO_OP] * env.info.n_agents)
 
 
 @pytest.mark.parametrize(("attacker", "defender", "attacks"), ATTACKS_TO_KILL)
