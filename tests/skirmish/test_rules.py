@@ -16,6 +16,7 @@ from skirmish.physics.tables import (
     FACING_X,
     FACING_Y,
     HITS_TAKEN,
+    IDLE,
     MOVE,
     NOBODY,
     ORDER,
@@ -75,17 +76,39 @@ def test_who_only_walks_to_attack_is_no_threat():
     assert env.marks[0, CHOSEN, 2] == 1
 
 
-def test_an_order_to_walk_ends_the_threat():
-    """A marine is in backswing for 12 loops after its shot; a new order ends it, and the nearer one is taken."""
-    for first_order, taken in ((NO_OP, 0), (WEST, 1)):
-        env = field({"marine": [(15.5, 16), (17, 16)]}, {"marine": [(20, 16)]}, rules=plain(threats_first=True))
-        env.marks[0, SCAN_WAIT, 2] = BLIND
-        order(env, TARGET, STOP)
+def retarget(env, unit):
+    """Let an enemy choose anew, unless it is just firing."""
+    env.marks[0, SCAN_WAIT, unit], env.marks[0, CHOSEN, unit] = 0, NOBODY
+    env.units[0, [WINDUP, COOLDOWN, BACKSWING], unit] = 0.0, 99.0, 0.0
+
+
+@pytest.mark.parametrize(("next_order", "taken"), [(NO_OP, 0), (WEST, 1)])
+def test_an_order_to_walk_ends_the_threat(next_order, taken):
+    """Between its shots a marine that stands with its target in reach is attacking; once it is sent away it is not."""
+    env = field({"marine": [(15.5, 16), (17, 16)]}, {"marine": [(20, 16)]}, rules=plain(threats_first=True))
+    env.marks[0, SCAN_WAIT, 2] = BLIND
+    order(env, TARGET, STOP)
+    wait(env, 1)
+    retarget(env, 2)
+    order(env, next_order, NO_OP)
+    assert env.marks[0, CHOSEN, 2] == taken
+
+
+def test_who_recovers_from_its_last_shot_is_a_threat_still():
+    """A marine that has killed its target has no order any more, but is in backswing for 12 loops."""
+    enemies = [(20, 15.2), (20, 16)]
+    env = field({"marine": [(15.5, 16), (17, 16)]}, {"marine": enemies}, rules=plain(threats_first=True))
+    env.marks[0, SCAN_WAIT, 2:] = BLIND
+    env.units[0, tables.HEALTH, 2] = 1.0
+    order(env, TARGET, STOP)
+    wait(env, 1)
+    assert not env.alive[0, 2]
+    assert (env.marks[0, ORDER, 0], env.units[0, BACKSWING, 0]) == (IDLE, 11)  # one loop of it is over
+    for loops, taken in ((1, 0), (9, 0), (1, 1)):
+        wait(env, loops - 1)
+        retarget(env, 3)
         wait(env, 1)
-        assert env.units[0, BACKSWING, 0] > 0
-        env.marks[0, SCAN_WAIT, 2], env.marks[0, CHOSEN, 2] = 0, NOBODY
-        order(env, first_order, NO_OP)
-        assert env.marks[0, CHOSEN, 2] == taken
+        assert env.marks[0, CHOSEN, 3] == taken, env.units[0, BACKSWING, 0]
 
 
 @pytest.mark.parametrize(
