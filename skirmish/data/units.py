@@ -90,7 +90,7 @@ class UnitType:
     radius: float  # for ranges
     separation: float  # radius for pushing apart
     sight: float  # the unit's own; SMAC observes with 9 instead
-    facing: float  # degrees after creation, for drawings
+    facing: float  # degrees counter-clockwise from east after creation
     cooldown_max: float  # divisor of the cooldown (medivac: energy) in SMAC's state
     weapon: Weapon | None
     melee_range: float  # ground targets this near are hit without a missile; negative: no such weapon

@@ -2,7 +2,8 @@
 
 `StarCraft2Env` takes SMAC's constructor keywords and returns SMAC's types. Where it differs on purpose:
 
-- `difficulty`, `game_version`, `window_size_x`, `window_size_y` and `debug` are accepted and have no effect.
+- `game_version` chooses the unit data, "4.10" (None, the default) or "4.6.2".
+- `difficulty`, `window_size_x`, `window_size_y` and `debug` are accepted and have no effect.
 - Steps after the end of an episode let no time pass and pay 0; as in SMAC they count the battle once more. `reset()`
   begins the next episode.
 - As in SMAC a `reset()` before any episode has ended launches the game anew, with the same battle if a seed was given;

@@ -90,6 +90,7 @@ class UnitView(MultiAgentEnv):
             options = {key: value for key, value in options.items() if key != "game_version"}
         given = {key: value for key, value in options.items() if key in defaults}
         self.simulator = self._build_simulator(map_name, rules, given)
+        defaults["game_version"] = self.simulator.options.game_version  # a map of your own has brought one
         self.options: dict[str, Any] = {**FACE_OPTIONS, **defaults, **options}
         self.options["obs_own_health"] |= self.options["obs_all_health"]
         self._seed: int | None = self.options["seed"]

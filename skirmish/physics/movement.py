@@ -116,11 +116,17 @@ def _node(ground, x, y):
     return ground.cell_node[cx, cy]
 
 
+@njit(cache=True, inline="always")
+def fights(f, s, j):
+    """Is unit j attacking: in wind-up or backswing, or standing with its target in range?"""
+    return s[ENGAGED, j] != 0 or f[WINDUP, j] > 0.0 or f[BACKSWING, j] > 0.0
+
+
 @njit(cache=True)
 def _blocked(f, s, i, x, y):
-    """Would unit i at (x, y) run further into somebody who stands?"""
+    """Would unit i at (x, y) run further into somebody who stands and fights?"""
     for j in range(f.shape[1]):
-        if j == i or not s[ALIVE, j] or s[MOVING, j]:
+        if j == i or not s[ALIVE, j] or s[MOVING, j] or not fights(f, s, j):
             continue
         size = f[SEPARATION, i] + f[SEPARATION, j]
         dx = f[X, j] - x
@@ -136,7 +142,7 @@ def _blocked(f, s, i, x, y):
 
 @njit(cache=True)
 def steer(f, s, i):
-    """Turn a blocked step by 45 or 90 degrees, on the side taken before if there was one; else stay."""
+    """Turn a blocked step by 45 or 90 degrees, on the side taken before if there was one; else press on."""
     if not _blocked(f, s, i, f[STEP_X, i], f[STEP_Y, i]):
         s[DETOUR, i] = 0
         return
@@ -156,8 +162,6 @@ def steer(f, s, i):
             f[STEP_X, i] = f[X, i] + sx
             f[STEP_Y, i] = f[Y, i] + sy
             return
-    f[STEP_X, i] = f[X, i]
-    f[STEP_Y, i] = f[Y, i]
 
 
 @njit(cache=True, inline="always")

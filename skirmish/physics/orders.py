@@ -11,7 +11,7 @@ from numba import njit
 
 from skirmish.physics.combat import can_hit, edge_distance, hits_per_attack, in_reach, untouched
 from skirmish.physics.draws import uniform
-from skirmish.physics.movement import turn_to, walk_towards
+from skirmish.physics.movement import fights, turn_to, walk_towards
 from skirmish.physics.tables import (
     ALIVE,
     ATTACK_MOVE,
@@ -151,12 +151,6 @@ def hunt(f, s, k, choices):
             s[ORDER_TARGET, i] = j
 
 
-@njit(cache=True, inline="always")
-def attacks(f, s, j):
-    """Is unit j attacking: in wind-up or backswing, or standing with its target in range?"""
-    return s[ENGAGED, j] != 0 or f[WINDUP, j] > 0.0 or f[BACKSWING, j] > 0.0
-
-
 @njit(cache=True)
 def _acquire(f, s, k, choices, i):
     """Agent that enemy i would acquire: attacking before others, then the nearest; NOBODY; ties: lower index."""
@@ -170,7 +164,7 @@ def _acquire(f, s, k, choices, i):
                 distance += f[RADIUS, i] + f[RADIUS, j]
             if distance > limit:
                 continue
-            threat = choices.threats_first and attacks(f, s, j)
+            threat = choices.threats_first and fights(f, s, j)
             if threat == threatened:
                 better = best == NOBODY or distance < best_distance
             else:
@@ -189,9 +183,9 @@ def _choose_target(f, s, k, choices, i):
     if target != NOBODY:
         if in_reach(f, s, k, i, target, 0.0):
             s[PROVOKED, i] = False
-            if choices.threats_first and choices.threat_switch != SWITCH_NEVER and not attacks(f, s, target):
+            if choices.threats_first and choices.threat_switch != SWITCH_NEVER and not fights(f, s, target):
                 found = _acquire(f, s, k, choices, i)
-                if found != NOBODY and attacks(f, s, found):
+                if found != NOBODY and fights(f, s, found):
                     if choices.threat_switch == SWITCH_IN_SIGHT or in_reach(f, s, k, i, found, 0.0):
                         target = found
             s[TARGET, i] = target

@@ -11,6 +11,7 @@ SIGHT = {"stalker": 10, "zealot": 9, "colossus": 10, "zergling": 8, "baneling": 
          "marauder": 10, "medivac": 11}  # fmt: skip
 HEALTH = {"stalker": 80, "zealot": 100, "colossus": 200, "zergling": 35, "baneling": 30, "hydralisk": 80, "marine": 45,
           "marauder": 125, "medivac": 150}  # fmt: skip
+ENEMY_HEALTH = HEALTH | {"hydralisk": 90}  # the agents' copy has less
 SHIELD = {"stalker": 80, "zealot": 50, "colossus": 150}
 COOLDOWN = {"marine": 15, "marauder": 25, "medivac": 200, "stalker": 35, "zealot": 22, "colossus": 24, "hydralisk": 10,
             "zergling": 11, "baneling": 1}  # fmt: skip
@@ -170,7 +171,7 @@ class Slow:
             if v["health"] > 0 and ((near and self.flag[e][i]) or self.o.fully_observable):
                 body = []
                 if self.o.obs_all_health:
-                    body.append(v["health"] / HEALTH[v["type"]])
+                    body.append(v["health"] / ENEMY_HEALTH[v["type"]])
                     if self.shields:
                         body.append(v["shield"] / SHIELD[v["type"]])
                 body += self.bits(v)
@@ -221,7 +222,7 @@ class Slow:
             row += (list(self.direction(v)) if self.facings else []) + self.bits(v)
             entries += row if v["health"] > 0 else [0.0] * len(row)
         for v in self.enemies:
-            row = [v["health"] / HEALTH[v["type"]], (v["x"] - 16) / 32, (v["y"] - 16) / 32]
+            row = [v["health"] / ENEMY_HEALTH[v["type"]], (v["x"] - 16) / 32, (v["y"] - 16) / 32]
             row += ([v["shield"] / SHIELD[v["type"]]] if self.shields else []) + self.bits(v)
             entries += row if v["health"] > 0 else [0.0] * len(row)
         if o.state_last_action:

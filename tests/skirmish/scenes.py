@@ -1,6 +1,13 @@
 """Battles put together by hand, shared by the tests of what is built on the simulator."""
 
+import numpy as np
+
+from skirmish import Rules, SkirmishEnv
+from skirmish.data.maps import EnemyOrder, Group, MapSpec, load_terrain
 from skirmish.physics.tables import ALIVE, COOLDOWN, ENERGY, HEALTH, SHIELD, X, Y
+
+NO_OP, STOP, NORTH, SOUTH, EAST, WEST, TARGET = range(7)
+EXACT = Rules(jitter_scale=0.0, turning=False)
 
 
 def put(env, units, slot=0):
@@ -18,6 +25,30 @@ def put(env, units, slot=0):
                 now["units"][slot, row, u] = values[name]
         now["marks"][slot, ALIVE, u] = now["units"][slot, HEALTH, u] > 0.0
     env.restore(now)
+
+
+def field(allies, enemies, *, rules=None, num_envs=1, terrain="open_32x32", map_type="test", step_mul=1):
+    """An arena with units exactly at the given points: {type: [(x, y), ...]} per side, nobody with an order.
+
+    Without `rules` there is neither jitter nor turning, so that attacks begin with the order (turning: test_rules).
+    """
+    groups = [tuple(Group(t, 1, x, y) for t, points in side.items() for x, y in points) for side in (allies, enemies)]
+    spec = MapSpec(
+        "test", len(groups[0]), len(groups[1]), 1000, 0, map_type, "T", "T", *groups, EnemyOrder("none"),
+        load_terrain(terrain),
+    )  # fmt: skip
+    env = SkirmishEnv(spec, num_envs=num_envs, rules=rules or EXACT, step_mul=step_mul)
+    env.reset(0)
+    return env
+
+
+def order(env, *actions):
+    env.step_scripted(np.tile(actions, (env.num_envs, 1)))
+
+
+def wait(env, loops):
+    for _ in range(loops):
+        order(env, *[NO_OP] * env.info.n_agents)
 
 
 # The frame of the contract's worked example: 3m, agents 0 to 2, then enemies.

@@ -39,13 +39,17 @@ def arrange(env, allies, enemies):
     env.restore(env.snapshot())  # rebuild masks and observations
 
 
+@pytest.mark.parametrize("turning", [False, True])
 @pytest.mark.parametrize("episode", [0, 1])
-def test_sight_after_step_5_and_fire_at_step_8(episode):
-    """Teams 14 apart: 9 is undercut after 36 loops, weapon range after 59; two less from the second episode on."""
-    env = envs.make("3m", num_envs=2)
+def test_sight_after_step_5_and_fire_at_step_8(episode, turning):
+    """Teams 14 apart: 9 is undercut after 36 loops, weapon range after 59; two less from the second episode on.
+
+    The enemies look south at first: turning west costs them one loop of walking.
+    """
+    env = envs.make("3m", num_envs=2, respawn_loops=2, turning=turning)
     for _ in range(episode + 1):
         env.reset()
-    assert gaps(env).min() == pytest.approx(14 - 2 * 0.140625 * episode)
+    assert gaps(env).min() == pytest.approx(14 - (2 - turning) * 0.140625 * episode)
     for step in range(1, 9):
         stop(env)
         assert (gaps(env).min() < 9) == (step >= 5), step
@@ -121,7 +125,7 @@ def test_clean_win_returns_twenty():
 
 
 def test_moves_go_where_they_say_and_agents_stay_passive():
-    env = envs.make("3m")
+    env = envs.make("3m", turning=False)
     for action, dx, dy in ((NORTH, 0, 1), (SOUTH, 0, -1), (EAST, 1, 0), (WEST, -1, 0)):
         env.reset(0)
         before = env.units[0, :2, :3].copy()
@@ -148,7 +152,7 @@ def test_attack_order_walks_into_range_shoots_and_outlasts_the_step():
 
 
 def test_a_new_order_cancels_the_shot_and_frees_the_weapon():
-    env = envs.make("3m", step_mul=1)
+    env = envs.make("3m", step_mul=1, turning=False)
     env.reset(0)
     arrange(env, [(10, 16)], [(15, 16)])
     env.step(np.array([[TARGET, 0, 0]]))
@@ -163,7 +167,7 @@ def test_a_new_order_cancels_the_shot_and_frees_the_weapon():
 
 
 def test_enemy_keeps_its_target_until_out_of_range_then_takes_the_nearest():
-    env = envs.make("3m")
+    env = envs.make("3m", keep_acquired=False)  # neither agent attacks, so that no rule about threats applies
     env.reset(0)
     arrange(env, [(10, 14), (10, 18)], [(14.9, 15.9)])
     env.step(np.array([[STOP, STOP, 0]]))
@@ -177,7 +181,9 @@ def test_enemy_keeps_its_target_until_out_of_range_then_takes_the_nearest():
 
 
 def test_hit_enemy_turns_on_its_attacker_and_calls_idle_friends():
-    env = SkirmishEnv("3m", rules=Rules(acquire_to_edge=False))  # acquires at 5 between centres, can be shot from 5.75
+    # They acquire at 5.5 between centres (the scan range) and can be shot from 5.75.
+    rules = Rules(acquire_to_edge=False, acquire_beyond=0.0, help_reaches_walkers=False)
+    env = SkirmishEnv("3m", rules=rules)
     env.reset(0)
     arrange(env, [(10, 16)], [(15.7, 16), (18.5, 16), (21.5, 16)])
     env.step(np.array([[TARGET, 0, 0]]))
@@ -213,7 +219,7 @@ def test_result_in_the_last_step_is_no_timeout():
 
 
 def test_mutual_wipe_out_is_a_draw_and_gives_the_next_enemy_a_head_start():
-    env = SkirmishEnv("3m", rules=Rules(jitter_scale=0.0))
+    env = SkirmishEnv("3m", rules=Rules(jitter_scale=0.0, respawn_loops=2, turning=False))
     env.reset(0)
     arrange(env, [(10, 16)], [(14, 16)])
     env.units[0, HEALTH, [0, 3]] = 6.0

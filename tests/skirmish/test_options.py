@@ -81,13 +81,15 @@ def test_action_ids_of_maps_with_medivacs():
 
 def test_profile_by_hand():
     spec = load_map("MMM")
-    assert [kind.name for kind in spec.kinds] == ["marauder", "marine", "medivac"]
+    # The enemy's medivac flies otherwise than the agents' copy and has a row of its own; SMAC describes both alike.
+    assert [kind.name for kind in spec.kinds] == ["marauder", "marine", "medivac", "medivac"]
     assert build_profile(spec).tolist() == [
         [125, 0, 25, 0, 0, 9, 6, 0],
         [45, 0, 15, 1, 1, 9, 6, 0],
         [150, 0, 200, 2, 2, 9, 6, 1],
+        [150, 0, 200, 2, 2, 9, 6, 1],
     ]
-    assert build_kinds(spec).tolist() == [0] * 2 + [1] * 7 + [2] + [1] * 7 + [0] * 2 + [2]
+    assert build_kinds(spec).tolist() == [0] * 2 + [1] * 7 + [2] + [1] * 7 + [0] * 2 + [3]
     spec = load_map("1c3s5z")
     assert build_profile(spec)[:, :5].tolist() == [
         [200, 150, 24, 0, 0],

@@ -6,45 +6,25 @@ import numpy as np
 import pytest
 
 from skirmish import Rules, SkirmishEnv
-from skirmish.data.maps import EnemyOrder, Group, MapSpec, load_map, load_terrain
+from skirmish.data.maps import load_map
 from skirmish.data.units import unit_type
 from skirmish.physics import combat, tables
 from skirmish.physics.tables import ALIVE, DEALT, ENERGY, HEALTH, ORDER, OVERKILL, RESTORED, SHIELD, TAKEN, X, Y
+from tests.skirmish.scenes import EAST, NO_OP, STOP, TARGET, WEST, field, order, wait
 
-NO_OP, STOP, NORTH, SOUTH, EAST, WEST, TARGET = range(7)
-
-# attacker, defender: damage per hit on full health, hits per attack, attacks to kill (no regeneration)
+# attacker, defender, attacks to kill (no regeneration); shields take whole hits, life what armour leaves. For example
+# stalker against colossus: 18 a hit on 150 shields, the ninth takes 6 and 12 - 1, 189 are left for 17 each: 9 + 12.
+# Colossus against zealot: 15 a beam on 50 shields, the fourth takes 5 and 10 - 1, 91 are left for 14: 4 + 7 = 11 beams.
 ATTACKS_TO_KILL = [
     ("marine", "marine", 8), ("marine", "zealot", 29), ("marine", "marauder", 25), ("marine", "medivac", 30),
-    ("marauder", "marine", 5), ("marauder", "marauder", 7), ("stalker", "zealot", 17), ("stalker", "stalker", 12),
-    ("stalker", "colossus", 27), ("stalker", "spine_crawler", 25), ("zealot", "marine", 3), ("zealot", "stalker", 11),
+    ("marauder", "marine", 5), ("marauder", "marauder", 7), ("stalker", "zealot", 13), ("stalker", "stalker", 10),
+    ("stalker", "colossus", 21), ("stalker", "spine_crawler", 19), ("zealot", "marine", 3), ("zealot", "stalker", 11),
     ("zealot", "zealot", 11), ("zealot", "colossus", 24), ("zealot", "zergling", 3), ("zealot", "baneling", 2),
-    ("zealot", "hydralisk", 5), ("hydralisk", "zealot", 14), ("zergling", "zealot", 35), ("zergling", "zergling", 7),
+    ("zealot", "hydralisk", 6), ("hydralisk", "zealot", 14), ("zergling", "zealot", 35), ("zergling", "zergling", 7),
     ("zergling", "baneling", 6), ("zergling", "colossus", 80), ("baneling", "zealot", 5), ("baneling", "zergling", 1),
-    ("baneling", "baneling", 2), ("colossus", "zergling", 1), ("colossus", "zealot", 4), ("colossus", "stalker", 5),
-    ("colossus", "colossus", 10), ("spine_crawler", "stalker", 6),
+    ("baneling", "baneling", 2), ("colossus", "zergling", 2), ("colossus", "zealot", 6), ("colossus", "stalker", 9),
+    ("colossus", "colossus", 19), ("spine_crawler", "stalker", 6),
 ]  # fmt: skip
-
-
-def field(allies, enemies, *, rules=None, num_envs=1, terrain="open_32x32", map_type="test", step_mul=1):
-    """An arena with units exactly at the given points: {type: [(x, y), ...]} per side, nobody with an order."""
-    groups = [tuple(Group(t, 1, x, y) for t, points in side.items() for x, y in points) for side in (allies, enemies)]
-    spec = MapSpec(
-        "test", len(groups[0]), len(groups[1]), 1000, 0, map_type, "T", "T", *groups, EnemyOrder("none"),
-        load_terrain(terrain),
-    )  # fmt: skip
-    env = SkirmishEnv(spec, num_envs=num_envs, rules=rules or Rules(jitter_scale=0.0), step_mul=step_mul)
-    env.reset(0)
-    return env
-
-
-def order(env, *actions):
-    env.step_scripted(np.tile(actions, (env.num_envs, 1)))
-
-
-def wait(env, loops):
-    for _ in range(loops):
-        order(env, *[NO_OP] * env.info.n_agents)
 
 
 @pytest.mark.parametrize(("attacker", "defender", "attacks"), ATTACKS_TO_KILL)
@@ -119,8 +99,8 @@ def test_missiles_on_a_dead_target_are_wasted():
     wait(env, 8)
     assert not env.alive[0, 2]
     # The second missile left a loop later and arrives a loop later: its target is gone.
-    assert env.units[0, DEALT, :2].tolist() == [10, 0]
-    assert env.units[0, OVERKILL, 2] == pytest.approx(5, abs=0.3)  # 10 on 5 and what grew back
+    assert env.units[0, DEALT, :2].tolist() == [13, 0]
+    assert env.units[0, OVERKILL, 2] == pytest.approx(8, abs=0.3)  # 13 on 5 and what grew back
     assert env.marks[0, tables.MISSILE_TARGET, 1] == tables.NOBODY
 
 
@@ -132,6 +112,20 @@ def test_hydralisk_uses_its_claws_on_neighbours():
     wait(env, 5)  # damage point 4.8
     assert env.units[0, TAKEN, 1] == 12
     assert env.marks[0, tables.MISSILE_TARGET, 0] == tables.NOBODY
+
+
+@pytest.mark.parametrize(("x", "starts"), [(11.3, [0, 12, 24, 36]), (15.0, [0, 14, 27, 40])])
+def test_claws_and_spines_have_their_own_periods(x, starts):
+    """Claws every 12 loops, spines at multiples of 13.2, rounded up."""
+    env = field({"hydralisk": [(10, 10)]}, {"spine_crawler": [(x + 0.375, 10)]})
+    env.marks[0, tables.SCAN_WAIT, 1] = 10**6
+    seen = []
+    for loop in range(42):
+        before = env.units[0, tables.COOLDOWN, 0]
+        order(env, TARGET)
+        if env.units[0, tables.COOLDOWN, 0] > before:
+            seen.append(loop)
+    assert seen == starts
 
 
 def test_shields_return_after_ten_seconds():
@@ -228,43 +222,45 @@ def test_enemy_medivac_follows_its_army_and_heals_it_or_stays():
 
 
 def test_colossus_burns_a_line_across_its_target():
-    """A zergling dies of two beams; those within 1.25 + 0.15 + radius along the line are hit, further ones not."""
+    """Two beams of 15 on light units; those within 1.25 + 0.15 + radius along the line are hit, further ones not."""
     line = [(15.0, 16.0 + d) for d in (0.0, 0.8, -1.6, 2.1)]
     env = field({"colossus": [(10, 16)]}, {"zergling": line})
     env.marks[0, tables.SCAN_WAIT, 1:] = 10**6
+    env.units[0, HEALTH, 3] = 20.0
     order(env, TARGET)
-    for _ in range(30):
+    for _ in range(20):
         wait(env, 1)
         env.marks[0, tables.TARGET, 1:] = tables.NOBODY  # they do not fight back
     # 1.25 + 0.15 + 0.375 = 1.775: 0.8 and 1.6 are reached, 2.1 is not.
-    assert env.units[0, TAKEN, 1:].tolist() == [40, 40, 40, 0]
-    assert env.alive[0, 1:].tolist() == [False, False, False, True]
-    assert env.units[0, OVERKILL, 1] == pytest.approx(5, abs=0.5)  # 40 on 35, less what grew back between the beams
+    assert env.units[0, TAKEN, 1:].tolist() == [30, 30, 30, 0]
+    assert env.alive[0, 1:].tolist() == [True, True, False, True]
+    assert env.units[0, OVERKILL, 3] == pytest.approx(10, abs=0.5)  # 30 on 20, less what grew back before
 
 
-@pytest.mark.parametrize(("from_end", "loops"), [(True, 1 + 2 + 5 + 6), (False, 1 + 2 + 6)])
-def test_colossus_target_is_hit_after_the_sweep(from_end, loops):
-    env = field(
-        {"colossus": [(10, 16)]}, {"zealot": [(15, 16)]}, rules=Rules(beam_delay_from_end=from_end, jitter_scale=0)
-    )
-    env.marks[0, tables.SCAN_WAIT, 1] = 10**6
-    count = 0
-    while env.units[0, TAKEN, 1] == 0:
+def test_beams_hit_four_loops_after_they_touch_target_and_neighbour_alike():
+    """Sample s of 0 to 10 comes int(0.3632 s) loops after the sweep's start, at -1.25 + 0.25 s, mirrored for beam two.
+
+    The zealot in the middle (0.15 + 0.5) is touched first by sample 3, in loop 1, by both beams. The zergling one north
+    of it (0.15 + 0.375) lies in the way of samples 7 to 10 of one beam, loop 2, and 0 to 2 of the other, loop 0.
+    """
+    env = field({"colossus": [(10, 16)]}, {"zealot": [(15, 16)], "zergling": [(15, 17)]})
+    start = 1 + 2 + 1  # loop of the order, damage point 1.331 rounded up, the sweep's loop 0
+    hits = []
+    for _ in range(20):
+        env.marks[0, tables.SCAN_WAIT, 1:], env.marks[0, tables.TARGET, 1:] = 10**6, tables.NOBODY  # they stand
         order(env, TARGET)
-        count += 1
-        assert count < 40
-    assert env.units[0, TAKEN, 1] == 40
-    assert abs(count - loops) <= 1
+        hits.append(env.marks[0, tables.HITS_TAKEN, 1:].tolist())
+    first = [next(hits.index(row) + 1 for row in hits if row[v] >= count) for v in (0, 1) for count in (1, 2)]
+    assert first == [start + 1 + 4, start + 1 + 4, start + 0 + 4, start + 2 + 4]
+    assert env.units[0, TAKEN].tolist() == [0, 30, 30]
 
 
 def test_colossus_does_not_burn_flyers_or_friends():
-    env = field(
-        {"colossus": [(10, 16)], "marine": [(15, 17.0)]}, {"zealot": [(15, 16)], "medivac": [(15, 15.5)]}, rules=Rules()
-    )
+    env = field({"colossus": [(10, 16)], "marine": [(15, 17.0)]}, {"zealot": [(15, 16)], "medivac": [(15, 15.5)]})
     env.marks[0, tables.SCAN_WAIT, 2] = 10**6
     order(env, TARGET, NO_OP)
     wait(env, 25)
-    assert env.units[0, TAKEN, 2] == 40
+    assert env.units[0, TAKEN, 2] == 30
     assert env.units[0, TAKEN, 1] == env.units[0, TAKEN, 3] == 0
 
 
