@@ -35,7 +35,7 @@ ALTERNATIVES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("enemies converge on the point", {"formation_move": False}),
     ("backswing never holds", {"backswing_holds": False}),
     ("enemies take the nearest, attacking or not", {"threats_first": False}),
-    ("a target in reach is kept, attacking or not", {"threat_switch": "never"}),
+    ("a target in reach is kept, attacking or not", {"threat_reach": -1.0}),
     ("a hit enemy turns on the shooter", {"retaliation": True}),
     ("units push each other evenly", {"ground_holding": "never"}),
     ("attackers hold their ground between shots", {"ground_holding": "engaged"}),

@@ -65,8 +65,6 @@ from skirmish.physics.tables import (
     SOUTH,
     SPEED_NOW,
     STOP,
-    SWITCH_IN_SIGHT,
-    SWITCH_NEVER,
     TARGET,
     TOUCH,
     WEST,
@@ -183,11 +181,10 @@ def _choose_target(f, s, k, choices, i):
     if target != NOBODY:
         if in_reach(f, s, k, i, target, 0.0):
             s[PROVOKED, i] = False
-            if choices.threats_first and choices.threat_switch != SWITCH_NEVER and not fights(f, s, target):
+            if choices.threats_first and choices.threat_reach >= 0.0 and not fights(f, s, target):
                 found = _acquire(f, s, k, choices, i)
-                if found != NOBODY and fights(f, s, found):
-                    if choices.threat_switch == SWITCH_IN_SIGHT or in_reach(f, s, k, i, found, 0.0):
-                        target = found
+                if found != NOBODY and fights(f, s, found) and in_reach(f, s, k, i, found, choices.threat_reach):
+                    target = found
             s[TARGET, i] = target
             return target
         limit = choices.chase_limit if s[PROVOKED, i] else k[s[KIND, i], K_ACQUIRE] + TOUCH

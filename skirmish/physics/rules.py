@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from skirmish.checks import require_known
 
-THREAT_SWITCHES = ("never", "in_reach", "in_sight")
 GROUND_HOLDINGS = ("never", "busy", "engaged")
 SHOOT_RANGE = 6.0  # fact: SMAC's own mask, centre to centre, inclusive
 SIGHT_RANGE = 9.0  # fact: SMAC's own sight, centre to centre, exclusive
@@ -54,9 +53,9 @@ class Rules:
     formation_move: bool = True
     # Enemies prefer agents that are attacking to agents that are not, then take the nearest.
     threats_first: bool = True
-    # When an enemy leaves a target that it could shoot for one that is attacking: "never", when that one is in weapon
-    # range too ("in_reach"), or as soon as it would acquire it ("in_sight").
-    threat_switch: str = "in_sight"
+    # An enemy leaves a target that it could shoot for one that is attacking, at most this far beyond its weapon range
+    # (and within the acquisition radius); negative: never.
+    threat_reach: float = 1.0
     # Such a change of target also breaks off an attack that has been wound up but not released.
     switch_interrupts: bool = True
     # A hit enemy whose target is out of weapon range turns on the shooter; without it only enemies without a target do.
@@ -95,7 +94,8 @@ class Rules:
             raise ValueError(
                 f"cliff_clearance must lie in [0.5, 1], got {self.cliff_clearance!r}: 1 keeps to the walkable cells"
             )
-        require_known("threat_switch", self.threat_switch, THREAT_SWITCHES)
+        if not -1.0 <= self.threat_reach <= 9.0:
+            raise ValueError(f"threat_reach must lie in [-1, 9], got {self.threat_reach!r}: a length, -1 for never")
         require_known("ground_holding", self.ground_holding, GROUND_HOLDINGS)
         for name in ("yield_to_holders", "yield_to_idle_friends", "yield_to_idle_foes"):
             if not 0.0 <= getattr(self, name) <= 1.0:

@@ -14,7 +14,7 @@ import numpy as np
 
 from skirmish.data.maps import MapSpec, layers
 from skirmish.data.units import UnitType, unit_data
-from skirmish.physics.rules import GROUND_HOLDINGS, THREAT_SWITCHES, Rules
+from skirmish.physics.rules import GROUND_HOLDINGS, Rules
 
 IDLE, MOVE, ATTACK_UNIT, ATTACK_MOVE, HEAL_UNIT = 0, 1, 2, 3, 4  # orders
 NOBODY = -1
@@ -102,7 +102,6 @@ NUM_FACTS = 59
 MOVER_GROUND, MOVER_CLIFF, MOVER_AIR, MOVER_NONE = 0, 1, 2, 3
 ARC_SLOP = 11.25  # degrees off its target at which a unit may fire: fact, CWeapon.ArcSlop
 HUNT_PERIOD = 8  # loops, half a second: fact of SMACv2's map script
-SWITCH_NEVER, SWITCH_IN_REACH, SWITCH_IN_SIGHT = 0, 1, 2  # as in rules.THREAT_SWITCHES
 HOLD_NEVER, HOLD_BUSY, HOLD_ENGAGED = 0, 1, 2  # as in rules.GROUND_HOLDINGS
 BY_HAND, BY_MISSILE, BY_FLIGHT, BY_BEAM, BY_BURST = 0, 1, 2, 3, 4  # instant; homing; fixed time; sweep; explosion
 
@@ -125,7 +124,7 @@ class Choices(NamedTuple):
     scan_interval: int
     backswing_holds: bool
     threats_first: bool
-    threat_switch: int  # SWITCH_*
+    threat_reach: float
     switch_interrupts: bool
     retaliation: bool
     help_reaches_walkers: bool
@@ -204,7 +203,6 @@ def choices(spec: MapSpec, rules: Rules) -> Choices:
     first, last = order.points[0] if order.points else (0.0, 0.0), order.points[-1] if order.points else (0.0, 0.0)
     known = unit_data(spec.game_version)["rules"]
     chosen = {name: getattr(rules, name) for name in Choices._fields if hasattr(rules, name)}
-    chosen["threat_switch"] = THREAT_SWITCHES.index(rules.threat_switch)
     chosen["ground_holding"] = GROUND_HOLDINGS.index(rules.ground_holding)
     return Choices(
         n_agents=spec.n_agents,
