@@ -1,0 +1,203 @@
+"""Scripts that real players or public studies have shown to win or lose: what a faithful simulator must reward.
+
+Like all scripts they read unit states. Parameters are keyword arguments with the values that the measurements use; how
+they were found is written in `fidelity/README.md`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skirmish.faces.vector import SkirmishEnv
+from skirmish.physics.tables import COOLDOWN, EAST, HEALTH, NO_OP, NORTH, RADIUS, SHIELD, SOUTH, STOP, WEST, X, Y
+from skirmish.policies import HeuristicPolicy, Policy, random_actions
+
+DIRECTIONS = np.array([NORTH, SOUTH, EAST, WEST])
+STEPS = np.array([[0.0, 1.0], [0.0, -1.0], [1.0, 0.0], [-1.0, 0.0]])  # (4, 2) unit vectors of DIRECTIONS
+
+
+class AttackClosestPolicy(HeuristicPolicy):
+    """Every agent attacks the closest enemy, chosen anew at every step, from any distance; medivacs heal likewise."""
+
+    def _choose_targets(self) -> None:
+        self.target[:] = -1
+        super()._choose_targets()
+
+
+class _TwoSides(Policy):
+    """What the scripts below look at. Distances are between centres."""
+
+    def _vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """(B, n, m) components of the way from every enemy to every agent."""
+        x, y, n = self.env.units[:, X], self.env.units[:, Y], self.n
+        return x[:, :n, None] - x[:, None, n:], y[:, :n, None] - y[:, None, n:]
+
+    def _left(self) -> np.ndarray:
+        """(B, n) health and shield of the agents."""
+        left: np.ndarray = self.env.units[:, HEALTH, : self.n] + self.env.units[:, SHIELD, : self.n]
+        return left
+
+    def _ready(self, slack: float) -> np.ndarray:
+        """(B, n) bool: the weapon is ready within `slack` loops."""
+        ready: np.ndarray = self.env.units[:, COOLDOWN, : self.n] <= slack
+        return ready
+
+    def _towards(self, vx: np.ndarray, vy: np.ndarray) -> np.ndarray:
+        """(B, n) the available walk that goes furthest along the vector, STOP (dead: NO_OP) if none goes along it."""
+        along = vx[:, :, None] * STEPS[:, 0] + vy[:, :, None] * STEPS[:, 1]  # (B, n, 4)
+        along = np.where(self.env.available_actions[:, :, DIRECTIONS], along, -np.inf)
+        return np.where(along.max(2) > -np.inf, DIRECTIONS[along.argmax(2)], self._idle())
+
+    def _idle(self) -> np.ndarray:
+        return np.where(self.env.alive[:, : self.n], STOP, NO_OP)
+
+    def _shootable(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, n) the attack on the available enemy with the least key (B, n, m), and whether there is one."""
+        can = self.env.available_actions[:, :, self.first_target :]
+        chosen: np.ndarray = np.where(can, key, np.inf).argmin(2)
+        possible: np.ndarray = can.any(2)
+        return self.first_target + chosen, possible
+
+
+class AlternatingFirePolicy(_TwoSides):
+    """Two agents take turns: one attacks the enemy, the other one stops; nobody retreats.
+
+    The turn passes when the enemy has come within `near` of the one that fires and the other one is further away, or
+    (enemies that stand) when the one that fires was hit.
+    """
+
+    checked = False
+
+    def __init__(self, env: SkirmishEnv, seed: int = 0, *, near: float = 2.0) -> None:
+        """near: distance between centres."""
+        super().__init__(env, seed)
+        self.near = near
+        self.turn = np.zeros(env.num_envs, np.int64)
+        self.before = np.zeros((env.num_envs, self.n))
+
+    def act(self) -> np.ndarray:
+        """(B, 2) int64."""
+        env, rows = self.env, np.arange(self.env.num_envs)
+        left, fresh = self._left(), self.env.t == 0
+        dx, dy = self._vectors()
+        distance = np.hypot(dx, dy)[:, :, 0]  # (B, 2)
+        self.turn[fresh] = distance.argmax(1)[fresh]
+        hit = ~fresh & (left[rows, self.turn] < self.before[rows, self.turn])
+        close = (distance[rows, self.turn] < self.near) & (distance[rows, 1 - self.turn] > self.near)
+        self.turn = np.where(hit | close, 1 - self.turn, self.turn)
+        self.turn = np.where(env.alive[rows, self.turn], self.turn, 1 - self.turn)
+        self.before = left
+        actions = self._idle()
+        actions[rows, self.turn] = self.first_target
+        return np.where(env.alive[:, : self.n], actions, NO_OP)
+
+
+class KitingPolicy(_TwoSides):
+    """Fire at what is in range when the weapon is ready and nobody is too near, else run from those who are near.
+
+    The way out is the sum of pushes away from the enemies (growing as 1/distance^2) and from the map's edges, with a
+    turn along the edge, of which the nearest of the four walks is taken.
+    """
+
+    def __init__(
+        self,
+        env: SkirmishEnv,
+        seed: int = 0,
+        *,
+        safe: float = 2.5,
+        alarm: float = 5.0,
+        slack: float = 1.0,
+        edge: float = 6.0,
+        turn: float = 1.0,
+        noise: float = 0.0,
+    ) -> None:
+        """safe: no shot with an enemy nearer than this; alarm: run from enemies nearer than this while reloading.
+
+        slack: loops before the weapon is ready at which a shot is ordered; edge: where the map's edge begins to push;
+        turn: strength of the circle around the map's centre; noise: fraction of uniformly random available actions.
+        """
+        super().__init__(env, seed)
+        self.safe, self.alarm, self.slack, self.edge, self.turn, self.noise = safe, alarm, slack, edge, turn, noise
+
+    def act(self) -> np.ndarray:
+        """(B, n) int64."""
+        env, n = self.env, self.n
+        dx, dy = self._vectors()
+        living = env.alive[:, None, n:]
+        distance = np.where(living, np.hypot(dx, dy), np.inf)
+        nearest = distance.min(2)  # (B, n)
+        left = env.units[:, None, HEALTH, n:] + env.units[:, None, SHIELD, n:]
+        shot, possible = self._shootable(distance + 1e-3 * left)
+        fire = possible & self._ready(self.slack) & (nearest > self.safe)
+        run = self._towards(*self._way_out(dx, dy, distance))
+        approach = self._towards(*self._way_in(dx, dy, distance))
+        actions = np.where(fire, shot, np.where(nearest < self.alarm, run, np.where(possible, shot, approach)))
+        actions = np.where(env.alive[:, :n], actions, NO_OP)
+        if self.noise > 0.0:
+            slip = self.rng.random(actions.shape) < self.noise
+            actions = np.where(slip, random_actions(env.available_actions, self.rng), actions)
+        return actions
+
+    def _way_out(self, dx: np.ndarray, dy: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        weight = 1.0 / np.maximum(distance, 0.5) ** 3  # 0 for the dead
+        vx, vy = (weight * dx).sum(2), (weight * dy).sum(2)
+        x, y = self.env.units[:, X, : self.n], self.env.units[:, Y, : self.n]
+        width, height = self.env.spec.terrain.size
+        size = np.hypot(vx, vy)
+        # Push of the four edges, as strong as the enemies' at the edge itself.
+        ex = np.maximum(0.0, 1.0 - x / self.edge) - np.maximum(0.0, 1.0 - (width - x) / self.edge)
+        ey = np.maximum(0.0, 1.0 - y / self.edge) - np.maximum(0.0, 1.0 - (height - y) / self.edge)
+        # Near an edge the run bends along it, always the same way round.
+        near_edge = np.minimum(1.0, np.hypot(ex, ey))
+        cx, cy = x - width / 2, y - height / 2
+        out = np.maximum(np.hypot(cx, cy), 1e-9)
+        vx = vx + size * (ex - self.turn * near_edge * cy / out)
+        vy = vy + size * (ey + self.turn * near_edge * cx / out)
+        return vx, vy
+
+    def _way_in(self, dx: np.ndarray, dy: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        at = distance.argmin(2)[:, :, None]
+        return -np.take_along_axis(dx, at, 2)[:, :, 0], -np.take_along_axis(dy, at, 2)[:, :, 0]
+
+
+class StepOutPolicy(_TwoSides):
+    """Two stalkers share the hits of an enemy that stands: who was hit last and has less left steps out of its range.
+
+    It shoots first if its weapon is ready. Outside it turns round as soon as its partner was hit, or after `patience`
+    steps. Own and partner's health and the enemy's place are in the agents' observations; what the enemy aims at is
+    not looked at.
+    """
+
+    def __init__(
+        self, env: SkirmishEnv, seed: int = 0, *, reach: float = 7.0, margin: float = 0.2, patience: int = 3,
+        tolerance: float = 0.0,
+    ) -> None:  # fmt: skip
+        """reach: the enemy's range, edge to edge; margin: beyond it; tolerance: how much less than the partner."""
+        super().__init__(env, seed)
+        self.reach, self.margin, self.patience, self.tolerance = reach, margin, patience, tolerance
+        self.before = np.zeros((env.num_envs, self.n))
+        self.out = np.zeros((env.num_envs, self.n), np.int64)  # steps that the way out may still take; 0: inside
+        self.last_hit = np.zeros((env.num_envs, self.n), np.bool_)
+
+    def act(self) -> np.ndarray:
+        """(B, 2) int64."""
+        env, n = self.env, self.n
+        left, fresh = self._left(), (self.env.t == 0)[:, None]
+        hit = ~fresh & (left < self.before - 1e-9)
+        self.before = left.copy()
+        partner_left, partner_hit = left[:, ::-1], hit[:, ::-1]
+        both = env.alive[:, :n].all(1, keepdims=True)
+        self.last_hit = np.where(fresh, False, np.where(hit.any(1, keepdims=True), hit, self.last_hit))
+        dx, dy = self._vectors()
+        distance = np.hypot(dx, dy)[:, :, 0] - env.units[:, RADIUS, :n] - env.units[:, RADIUS, n:]
+        leave = self.last_hit & (left < partner_left - self.tolerance) & both
+        self.out = np.where(fresh | ~both | partner_hit, 0, np.maximum(0, self.out - 1))
+        self.out = np.where(leave & hit, self.patience, self.out)
+        away = self._towards(dx[:, :, 0], dy[:, :, 0])
+        near = self._towards(-dx[:, :, 0], -dy[:, :, 0])
+        shot, possible = self._shootable(np.zeros((*dx.shape[:2], 1)))
+        inside = np.where(possible, shot, near)
+        outside = np.where(distance > self.reach + self.margin, self._idle(), away)
+        shoot_first = possible & self._ready(0.0)
+        actions = np.where((self.out > 0) & ~shoot_first, outside, inside)
+        return np.where(env.alive[:, :n], actions, NO_OP)
