@@ -54,9 +54,8 @@ class _TwoSides(Policy):
     def _shootable(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(B, n) the attack on the available enemy with the least key (B, n, m), and whether there is one."""
         can = self.env.available_actions[:, :, self.first_target :]
-        chosen: np.ndarray = np.where(can, key, np.inf).argmin(2)
-        possible: np.ndarray = can.any(2)
-        return self.first_target + chosen, possible
+        chosen = np.where(can, key, np.inf).argmin(2)
+        return self.first_target + chosen, np.asarray(can.any(2))
 
 
 class AlternatingFirePolicy(_TwoSides):
