@@ -8,7 +8,7 @@ for distributions, minus the squared error for rates, minus the squared distance
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,8 @@ from skirmish.faces.vector import SkirmishEnv
 from skirmish.fidelity import targets
 from skirmish.fidelity.distributions import ks_test
 from skirmish.fidelity.networks import UntrainedPolicy
-from skirmish.fidelity.scripts import AlternatingFirePolicy, AttackClosestPolicy, KitingPolicy, StepOutPolicy
+from skirmish.fidelity.scripts import ALTERNATING, AttackClosestPolicy, KitingPolicy, StepOutPolicy
+from skirmish.fidelity.study import StudyEnv
 from skirmish.policies import HeuristicPolicy, Policy, RandomPolicy
 
 Options = Mapping[str, Any]
@@ -64,6 +65,7 @@ def play_episodes(
     first: bool = False,
     slots: int = SLOTS,
     options: Options | None = None,
+    board: type[SkirmishEnv] = SkirmishEnv,
 ) -> Episodes:
     """Play whole episodes, the same number in every slot.
 
@@ -71,16 +73,14 @@ def play_episodes(
       name: map; policy: makes the script for an environment and a seed.
       episodes: rounded up to a multiple of the slots used.
       first: only first episodes of freshly started games, where the enemy has no head start; else later ones.
-      options: as for `skirmish.make`. Under another `step_mul` the step limit keeps its length in game loops.
+      options: as for `skirmish.make`.
+      board: class of the battles: SMAC's, or `study.StudyEnv`.
     Raises: ValueError for episodes < 1, or what `skirmish.make` refuses.
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes!r}: pass how many to play")
     rounds = -(-episodes // slots)
-    env = make(name, num_envs=-(-episodes // rounds), seed=seed, **dict(options or {}))
-    loops = int(env.options.step_mul)
-    if loops != NORMAL_LOOPS:
-        env.info = replace(env.info, episode_limit=-(-env.info.episode_limit * NORMAL_LOOPS // loops))
+    env = make(name, num_envs=-(-episodes // rounds), seed=seed, on_map=board, **dict(options or {}))
     script = policy(env, seed)
     if not first:
         env.reset(seed)
@@ -146,19 +146,24 @@ def heuristic(name: str, *, episodes: int = 512, seed: int = 0, options: Options
     return _rate(name, "heuristic", targets.heuristic()[name].win_rate, float(run.won.mean()), len(run.won))
 
 
-def attack_closest(name: str, *, episodes: int = 256, seed: int = 0, options: Options | None = None) -> Record:
-    """Attack-closest at two loops a step against ten real battles."""
+def attack_closest(
+    name: str, *, study: bool = True, episodes: int = 256, seed: int = 0, options: Options | None = None
+) -> Record:
+    """Attack-closest at two loops a step against ten real battles; `study`: under the study's order to the enemy."""
     options = {**(options or {}), "step_mul": STUDY_LOOPS}
-    run = play_episodes(name, AttackClosestPolicy, episodes=episodes, seed=seed, options=options)
-    return _rate(name, "attack closest", targets.scripts("AC")[name].win_rate, float(run.won.mean()), len(run.won))
+    board = StudyEnv if study else SkirmishEnv
+    run = play_episodes(name, AttackClosestPolicy, episodes=episodes, seed=seed, options=options, board=board)
+    real = targets.scripts("AC")[name].win_rate
+    quantity = "attack closest" if study else "attack closest, SMAC's order"
+    return _rate(name, quantity, real, float(run.won.mean()), len(run.won))
 
 
 def alternating_fire(
     name: str, *, loops: int = STUDY_LOOPS, episodes: int = 128, seed: int = 0, options: Options | None = None
 ) -> Record:
-    """Alternating fire at so many loops a step; the real battles had two."""
+    """Alternating fire at so many loops a step, under the study's order to the enemy; the real battles had two."""
     options = {**(options or {}), "step_mul": loops}
-    run = play_episodes(name, AlternatingFirePolicy, episodes=episodes, seed=seed, options=options)
+    run = play_episodes(name, ALTERNATING[name], episodes=episodes, seed=seed, options=options, board=StudyEnv)
     real = targets.scripts("AF")[name].win_rate
     return _rate(name, f"alternating fire, {loops} loops", real, float(run.won.mean()), len(run.won))
 

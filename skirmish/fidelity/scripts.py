@@ -59,36 +59,58 @@ class _TwoSides(Policy):
 
 
 class AlternatingFirePolicy(_TwoSides):
-    """Two agents take turns: one attacks the enemy, the other one stops; nobody retreats.
+    """Two agents that do not walk take turns: one attacks the enemy while the other one stops.
 
-    The turn passes when the enemy has come within `near` of the one that fires and the other one is further away, or
-    (enemies that stand) when the one that fires was hit.
+    The study's script for 2m_vs_1z: both wait until the enemy is within 6 of one of them; the nearer one opens fire;
+    from then on the further one fires, and never one that the enemy has come within 1 of.
     """
 
     checked = False
+    opening = 6.0  # distances between centres
+    touch = 1.0
 
-    def __init__(self, env: SkirmishEnv, seed: int = 0, *, near: float = 2.0) -> None:
-        """near: distance between centres."""
+    def __init__(self, env: SkirmishEnv, seed: int = 0) -> None:
+        """For maps with two agents and one enemy."""
         super().__init__(env, seed)
-        self.near = near
-        self.turn = np.zeros(env.num_envs, np.int64)
-        self.before = np.zeros((env.num_envs, self.n))
+        self.opened = np.zeros(env.num_envs, np.bool_)
 
     def act(self) -> np.ndarray:
         """(B, 2) int64."""
         env, rows = self.env, np.arange(self.env.num_envs)
-        left, fresh = self._left(), self.env.t == 0
-        dx, dy = self._vectors()
-        distance = np.hypot(dx, dy)[:, :, 0]  # (B, 2)
-        self.turn[fresh] = distance.argmax(1)[fresh]
-        hit = ~fresh & (left[rows, self.turn] < self.before[rows, self.turn])
-        close = (distance[rows, self.turn] < self.near) & (distance[rows, 1 - self.turn] > self.near)
-        self.turn = np.where(hit | close, 1 - self.turn, self.turn)
-        self.turn = np.where(env.alive[rows, self.turn], self.turn, 1 - self.turn)
-        self.before = left
+        self.opened &= env.t > 0
+        distance = np.hypot(*self._vectors())[:, :, 0]  # (B, 2)
+        near = distance.min(1)
+        opens = ~self.opened & (near > self.touch)
+        turn = np.where(distance[:, 0] >= distance[:, 1], 0, 1)
+        turn = np.where(opens, np.where(distance[:, 0] <= distance[:, 1], 0, 1), turn)
+        turn = np.where(~opens & (distance[:, 0] <= self.touch), 1, turn)
+        waits = near > self.opening
+        self.opened |= ~waits
         actions = self._idle()
-        actions[rows, self.turn] = self.first_target
+        actions[rows, turn] = np.where(waits, actions[rows, turn], self.first_target)
         return np.where(env.alive[:, : self.n], actions, NO_OP)
+
+
+class ShieldRetreatPolicy(_TwoSides):
+    """The study's alternating fire for 2s_vs_1sc: attack; with shields below 30 walk south until 9 away, and stop.
+
+    Shields come back there, and the attack goes on. So this script does walk, unlike its namesake.
+    """
+
+    checked = False
+    least_shield = 30.0
+    distance = 9.0  # between centres
+
+    def act(self) -> np.ndarray:
+        """(B, 2) int64."""
+        env, n = self.env, self.n
+        distance = np.hypot(*self._vectors())[:, :, 0]
+        retreat = np.where(distance < self.distance, SOUTH, STOP)
+        actions = np.where(env.units[:, SHIELD, :n] < self.least_shield, retreat, self.first_target)
+        return np.where(env.alive[:, :n], actions, NO_OP)
+
+
+ALTERNATING = {"2m_vs_1z": AlternatingFirePolicy, "2s_vs_1sc": ShieldRetreatPolicy}
 
 
 class KitingPolicy(_TwoSides):
