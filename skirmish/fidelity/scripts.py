@@ -6,11 +6,34 @@ they were found is written in `fidelity/README.md`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from skirmish.faces.vector import SkirmishEnv
-from skirmish.physics.tables import COOLDOWN, EAST, HEALTH, NO_OP, NORTH, RADIUS, SHIELD, SOUTH, STOP, WEST, X, Y
+from skirmish.physics.tables import (
+    COOLDOWN,
+    EAST,
+    HEALTH,
+    NO_OP,
+    NORTH,
+    RADIUS,
+    SHIELD,
+    SOUTH,
+    STOP,
+    WEST,
+    WINDUP,
+    X,
+    Y,
+)
 from skirmish.policies import HeuristicPolicy, Policy, random_actions
+
+# Found on the data of game 4.6.2 by the grids in README.md.
+MARINES_KITE: dict[str, Any] = {"safe": 3.0, "alarm": 4.0, "slack": 8.0, "edge": 4.0}  # for `KitingPolicy` on 2m_vs_1z
+STEP_OUTS: tuple[dict[str, Any], ...] = (  # for `StepOutPolicy`
+    {"patience": 1, "tolerance": 0.0, "slack": 8.0},  # enough where an enemy turns to whoever attacks
+    {"patience": 3, "tolerance": 30.0, "slack": 4.0},  # where it keeps its target as long as it is in range
+)
 
 DIRECTIONS = np.array([NORTH, SOUTH, EAST, WEST])
 STEPS = np.array([[0.0, 1.0], [0.0, -1.0], [1.0, 0.0], [-1.0, 0.0]])  # (4, 2) unit vectors of DIRECTIONS
@@ -182,43 +205,51 @@ class KitingPolicy(_TwoSides):
 
 
 class StepOutPolicy(_TwoSides):
-    """Two stalkers share the hits of an enemy that stands: who was hit last and has less left steps out of its range.
+    """Two stalkers share the hits of an enemy that stands: who was hit and has less left steps out of its range.
 
-    It shoots first if its weapon is ready. Outside it turns round as soon as its partner was hit, or after `patience`
-    steps. Own and partner's health and the enemy's place are in the agents' observations; what the enemy aims at is
-    not looked at.
+    It waits for a shot that is due or under way, walks straight away from the enemy for at most `patience` steps or
+    until it is outside, and comes back; a hit on the partner calls it back at once. Looked at are health, places and
+    the own weapon, which agents observe or can count; not what the enemy aims at.
     """
 
     def __init__(
-        self, env: SkirmishEnv, seed: int = 0, *, reach: float = 7.0, margin: float = 0.2, patience: int = 3,
+        self,
+        env: SkirmishEnv,
+        seed: int = 0,
+        *,
+        patience: int = 1,
+        margin: float = 0.2,
         tolerance: float = 0.0,
-    ) -> None:  # fmt: skip
-        """reach: the enemy's range, edge to edge; margin: beyond it; tolerance: how much less than the partner."""
+        slack: float = 4.0,
+    ) -> None:
+        """patience: steps; margin: outside means so far beyond the enemy's range; tolerance: in health and shield.
+
+        slack: a shot is due if the weapon is ready within so many loops.
+        """
         super().__init__(env, seed)
-        self.reach, self.margin, self.patience, self.tolerance = reach, margin, patience, tolerance
+        weapon = env.spec.kinds[-1].weapon
+        self.outside = (weapon.range if weapon else 0.0) + margin
+        self.patience, self.tolerance, self.slack = patience, tolerance, slack
         self.before = np.zeros((env.num_envs, self.n))
-        self.out = np.zeros((env.num_envs, self.n), np.int64)  # steps that the way out may still take; 0: inside
-        self.last_hit = np.zeros((env.num_envs, self.n), np.bool_)
+        self.steps_out = np.zeros((env.num_envs, self.n), np.int64)  # that may still be taken; 0: stays in
 
     def act(self) -> np.ndarray:
         """(B, 2) int64."""
         env, n = self.env, self.n
-        left, fresh = self._left(), (self.env.t == 0)[:, None]
-        hit = ~fresh & (left < self.before - 1e-9)
-        self.before = left.copy()
-        partner_left, partner_hit = left[:, ::-1], hit[:, ::-1]
+        left, fresh = self._left(), (env.t == 0)[:, None]
+        hit = ~fresh & (left < self.before)
         both = env.alive[:, :n].all(1, keepdims=True)
-        self.last_hit = np.where(fresh, False, np.where(hit.any(1, keepdims=True), hit, self.last_hit))
+        self.before = left
         dx, dy = self._vectors()
-        distance = np.hypot(dx, dy)[:, :, 0] - env.units[:, RADIUS, :n] - env.units[:, RADIUS, n:]
-        leave = self.last_hit & (left < partner_left - self.tolerance) & both
-        self.out = np.where(fresh | ~both | partner_hit, 0, np.maximum(0, self.out - 1))
-        self.out = np.where(leave & hit, self.patience, self.out)
-        away = self._towards(dx[:, :, 0], dy[:, :, 0])
-        near = self._towards(-dx[:, :, 0], -dy[:, :, 0])
-        shot, possible = self._shootable(np.zeros((*dx.shape[:2], 1)))
-        inside = np.where(possible, shot, near)
-        outside = np.where(distance > self.reach + self.margin, self._idle(), away)
-        shoot_first = possible & self._ready(0.0)
-        actions = np.where((self.out > 0) & ~shoot_first, outside, inside)
-        return np.where(env.alive[:, :n], actions, NO_OP)
+        dx, dy = dx[:, :, 0], dy[:, :, 0]
+        edges = np.hypot(dx, dy) - env.units[:, RADIUS, :n] - env.units[:, RADIUS, n:]  # (B, 2)
+        weaker = left < left[:, ::-1] - self.tolerance
+        self.steps_out = np.where(hit & weaker, self.patience, self.steps_out)
+        called = fresh | ~both | (hit[:, ::-1] & ~hit) | (edges > self.outside)
+        self.steps_out = np.where(called, 0, self.steps_out)
+        shot, possible = self._shootable(np.zeros((*dx.shape, 1)))
+        busy = (possible & self._ready(self.slack)) | (env.units[:, WINDUP, :n] > 0.0)
+        out = (self.steps_out > 0) & ~busy
+        self.steps_out = self.steps_out - out
+        inside = np.where(possible, shot, self._towards(-dx, -dy))
+        return np.where(env.alive[:, :n], np.where(out, self._towards(dx, dy), inside), NO_OP)
