@@ -8,7 +8,7 @@ for distributions, minus the squared error for rates, minus the squared distance
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from skirmish.fidelity.scripts import (
     KitingPolicy,
     StepOutPolicy,
 )
-from skirmish.fidelity.study import StudyEnv
+from skirmish.fidelity.study import StudyEnv, UnlimitedEnv
 from skirmish.policies import FocusFirePolicy, HeuristicPolicy, Policy, RandomPolicy
 
 Options = Mapping[str, Any]
@@ -61,6 +61,7 @@ class Record:
     n: int  # episodes, or means of episodes, on the simulator
     error: float  # simulated - real, 0 inside a wanted interval
     score: float  # 0 is perfect, below is worse
+    sample: np.ndarray | None = field(default=None, compare=False, repr=False)  # (n,) of distributions, for drawings
 
 
 def play_episodes(
@@ -158,7 +159,7 @@ def attack_closest(
 ) -> Record:
     """Attack-closest at two loops a step against ten real battles; `study`: under the study's order to the enemy."""
     options = {**(options or {}), "step_mul": STUDY_LOOPS}
-    board = StudyEnv if study else SkirmishEnv
+    board = StudyEnv if study else UnlimitedEnv
     run = play_episodes(name, AttackClosestPolicy, episodes=episodes, seed=seed, options=options, board=board)
     real = targets.scripts("AC")[name].win_rate
     quantity = "attack closest" if study else "attack closest, SMAC's order"
@@ -216,7 +217,7 @@ def faultless_kiting(name: str, *, episodes: int = 128, seed: int = 0, options: 
 def _distribution(name: str, quantity: str, real: np.ndarray, simulated: np.ndarray) -> Record:
     _, p = ks_test(real, simulated)
     medians = float(np.median(real)), float(np.median(simulated))
-    return Record(name, quantity, *medians, len(simulated), medians[1] - medians[0], float(np.log10(p)))
+    return Record(name, quantity, *medians, len(simulated), medians[1] - medians[0], float(np.log10(p)), simulated)
 
 
 def _rate(name: str, quantity: str, real: float, simulated: float, n: int) -> Record:
@@ -264,7 +265,9 @@ KINDS: dict[str, Kind] = {
     ),
     "closest": Kind(
         lambda: tuple(targets.scripts("AC")),
-        lambda m, q, seed, o: [attack_closest(m, episodes=_count(256, q), seed=seed, options=o)],
+        lambda m, q, seed, o: [
+            attack_closest(m, study=study, episodes=_count(256, q), seed=seed, options=o) for study in (True, False)
+        ],
     ),
     "alternating": Kind(
         lambda: tuple(targets.scripts("AF")),

@@ -19,13 +19,17 @@ TRIGGER_LOOPS = 1.2  # 0.075 s of 16 loops each
 LIMIT_LOOPS = 16_000  # a thousand seconds: who is still fighting then will not finish
 
 
-class StudyEnv(SkirmishEnv):
-    """SMAC's battles with the study's order to the enemy and without a step limit."""
+class UnlimitedEnv(SkirmishEnv):
+    """SMAC's battles without a step limit, as the study's environment plays them."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As `SkirmishEnv`."""
         super().__init__(*arguments, **options)
         self.info = replace(self.info, episode_limit=LIMIT_LOOPS // int(self.options.step_mul))
+
+
+class StudyEnv(UnlimitedEnv):
+    """The study's battles: its order to the enemy, no step limit."""
 
     def _pieces(self) -> list[int]:
         return [1] * int(self.options.step_mul)
