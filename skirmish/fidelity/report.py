@@ -11,6 +11,8 @@ from pathlib import Path
 from skirmish.fidelity import targets
 from skirmish.fidelity.measure import Record
 
+LEAST_ALTERNATING = 0.95  # win rate of alternating fire; the real script won 10 of 10
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -52,7 +54,7 @@ def summary(records: Sequence[Record]) -> list[Bar]:
         if r.quantity == "heuristic" and r.map == "corridor":
             bars.append(Bar(name, r.simulated, "<= 0.05", r.simulated <= 0.05))
         elif r.quantity == "alternating fire, 2 loops":
-            bars.append(Bar(name, r.simulated, ">= 0.95", r.simulated >= 0.95))
+            bars.append(Bar(name, r.simulated, f">= {LEAST_ALTERNATING:g}", r.simulated >= LEAST_ALTERNATING))
         elif r.quantity == "head-on return" and r.map == "2s_vs_1sc":
             bars.append(Bar(name, r.simulated, "10.0 to 10.3", 10.0 <= r.simulated <= 10.3))
         elif r.quantity in ("kiting, 0.1 random", "step out and return", "faultless kiting"):
