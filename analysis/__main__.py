@@ -61,7 +61,7 @@ def _report(arguments: argparse.Namespace, study: Study) -> None:
     from analysis.evidence import gather
 
     frame = _evaluations(arguments.root, study)
-    made = {name: make(frame, study) for name, make in tables.MAKE.items()}
+    made = {name: tables.make(name, frame, study) for name in tables.MAKE}
     page = report.compose(frame, study, gather(study, arguments.root), made)
     _say(report.write_text(arguments.root / "report.md", page))
 

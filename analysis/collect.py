@@ -1,8 +1,8 @@
 """Run directories -> one tidy table of evaluations.
 
-Refuses rather than repairs: a missing run, a run of another backend, configuration or budget, an unreadable line or a
-mark given twice ends the collection with one line that names it. What comes out is a complete grid, so that nothing
-downstream has to ask.
+Refuses rather than repairs: a missing run, a run of another backend, configuration or budget, runs of one group with
+different unit data, an unreadable line or a mark given twice ends the collection with one line that names it. What
+comes out is a complete grid, so that nothing downstream has to ask.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ COLUMNS = (
     "study",
     "group",
     "backend",
+    "unit_data",  # which the simulator fought with, e.g. 4.10; empty for backends that have none
     "map",
     "algorithm",
     "label",
@@ -38,7 +39,8 @@ COLUMNS = (
     "return_std",
     "length_mean",
 )
-RECORD = COLUMNS[7:]
+RECORD = COLUMNS[8:]
+SUPERSEDED = "Liberty (superseded)"  # unit data of runs of the simulator that do not name theirs
 INTEGERS = ("mark", "env_steps", "updates", "episodes", "num_episodes")
 
 
@@ -56,7 +58,9 @@ def collect(study: Study, root: Path) -> pd.DataFrame:
             f"{root}: {len(missing)} of {len(runs)} runs are missing or unfinished: {names}; "
             "run the study to its end first"
         )
-    return pd.DataFrame([row for run in runs for row in _rows(study, run, root / run.path)], columns=list(COLUMNS))
+    frame = pd.DataFrame([row for run in runs for row in _rows(study, run, root / run.path)], columns=list(COLUMNS))
+    _check_unit_data(frame, study, root)
+    return frame
 
 
 def write(frame: pd.DataFrame, *paths: Path) -> None:
@@ -74,12 +78,17 @@ def write(frame: pd.DataFrame, *paths: Path) -> None:
 def read(path: Path, study: Study) -> pd.DataFrame:
     """Read a collected table and check that it is a complete grid of `study`.
 
-    Labels are taken from the study file, so that a renamed legend needs no new collection.
-    Raises: StudyError if the file is missing, lacks columns, or if its runs and marks are not those of the study.
+    Labels are taken from the study file, so that a renamed legend needs no new collection. In a table older than the
+    column `unit_data`, runs of the simulator get `SUPERSEDED`.
+    Raises: StudyError if the file is missing, lacks columns, if its runs and marks are not those of the study, or if a
+      group has runs with different unit data.
     """
     if not path.is_file():
         raise StudyError(f"{path}: no such table; make it with `python -m analysis collect`")
-    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    texts = {"unit_data": str}  # 4.10 is no number
+    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=texts)
+    if "unit_data" not in frame.columns and "backend" in frame.columns:
+        frame.insert(frame.columns.get_loc("backend") + 1, "unit_data", frame["backend"].map(_unnamed))
     lacking = [column for column in COLUMNS if column not in frame.columns]
     if lacking:
         raise StudyError(f"{path}: columns {', '.join(lacking)} are missing; collect the runs again")
@@ -95,7 +104,20 @@ def read(path: Path, study: Study) -> pd.DataFrame:
             f"{path}: holds {len(frame)} rows, study {study.name} expects {len(wanted)}; first difference: {example}"
         )
     frame["label"] = frame["algorithm"].map({key: item.label for key, item in study.algorithms.items()})
+    frame["unit_data"] = frame["unit_data"].fillna("")
+    _check_unit_data(frame, study, path)
     return frame
+
+
+def unit_data(frame: pd.DataFrame, group: Group) -> str:
+    """Unit data of a group's runs; empty for backends that have none. `frame`: as `collect` or `read` returns it."""
+    return str(frame.loc[frame["group"] == group.key, "unit_data"].iloc[0])
+
+
+def made_by(frame: pd.DataFrame, group: Group) -> str:
+    """What a result must say about its origin: `skirmish, unit data 4.10`, or the backend alone."""
+    data = unit_data(frame, group)
+    return f"{group.backend}, unit data {data}" if data else group.backend
 
 
 def score_array(
@@ -161,7 +183,7 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
 
 def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
     group, algorithm = study.groups[run.group], study.algorithms[run.algorithm]
-    _check_config(study, run, directory / "config.json")
+    config = _check_config(study, run, directory / "config.json")
     records = read_evaluations(directory / "metrics.jsonl")
     marks = tuple(int(record["mark"]) for record in records)
     if marks != group.marks:
@@ -177,6 +199,7 @@ def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
         "label": algorithm.label,
     }
     fixed |= {"backend": run.backend, "map": run.map, "seed": run.seed}
+    fixed["unit_data"] = config.get("unit_data") or _unnamed(run.backend)
     for record in records:
         if record["num_episodes"] != group.eval_episodes:
             raise StudyError(
@@ -187,8 +210,30 @@ def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
         yield {**fixed, **numbers}
 
 
-def _check_config(study: Study, run: Run, path: Path) -> None:
-    """Hold a run's record of what it is against where it lies. Raises: StudyError for the first difference."""
+def _unnamed(backend: str) -> str:
+    """Unit data of a run that does not name them."""
+    return SUPERSEDED if backend == "skirmish" else ""
+
+
+def _check_unit_data(frame: pd.DataFrame, study: Study, where: Path) -> None:
+    """Raises: StudyError if the runs of a group have different unit data, or others than the study asks for."""
+    for group in study.groups.values():
+        examples = frame[frame["group"] == group.key].drop_duplicates("unit_data")
+        found = dict(zip(examples["unit_data"], examples[["map", "algorithm", "seed"]].itertuples(index=False)))
+        wanted = group.env.get("game_version") if group.backend == "skirmish" else None
+        if len(found) > 1 or (wanted and wanted not in found):
+            got = " and ".join(f"{data!r} ({run.map}/{run.algorithm}/seed={run.seed})" for data, run in found.items())
+            raise StudyError(
+                f"{where}: group {group.key} must have one kind of unit data{f', {wanted!r}' if wanted else ''}, got "
+                f"{got}; results of different unit data are never mixed: move the others away and make them again"
+            )
+
+
+def _check_config(study: Study, run: Run, path: Path) -> dict[str, Any]:
+    """Hold a run's record of what it is against where it lies. Returns: the record.
+
+    Raises: StudyError for the first difference.
+    """
     algorithm = study.algorithms[run.algorithm]
     config = read_json(path)
     expected: dict[str, Any] = {
@@ -213,3 +258,4 @@ def _check_config(study: Study, run: Run, path: Path) -> None:
             raise StudyError(
                 f"{path}: {key} is {found!r}, the study expects {value!r}; move the run away and make it again"
             )
+    return config

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.collect import read_json
+from analysis.collect import SUPERSEDED, read_json
 from analysis.study import Study
 
 
@@ -16,6 +16,7 @@ class Evidence:
     """The records of all runs, most common first."""
 
     commits: tuple[str, ...]
+    unit_data: tuple[str, ...]  # of the runs of the simulator
     machines: tuple[str, ...]
     versions: tuple[str, ...]
     threads: tuple[str, ...]
@@ -32,6 +33,7 @@ class Evidence:
             f"- machine: {'; '.join(self.machines)}",
             f"- threads per run: {', '.join(self.threads)}",
             f"- versions: {'; '.join(self.versions)}",
+            *([f"- unit data of the simulator: {', '.join(self.unit_data)}"] if self.unit_data else []),
             f"- cost: {self.runs} runs, {self.wall_hours:.2f} hours of run time in all, longest run "
             f"{self.longest_minutes:.1f} minutes, {self.env_steps:,} environment steps",
         ]
@@ -43,6 +45,7 @@ def gather(study: Study, root: Path) -> Evidence:
     Raises: StudyError naming a file that is missing or unreadable.
     """
     commits: Counter[str] = Counter()
+    units: Counter[str] = Counter()
     machines: Counter[str] = Counter()
     versions: Counter[str] = Counter()
     threads: Counter[str] = Counter()
@@ -54,6 +57,8 @@ def gather(study: Study, root: Path) -> Evidence:
         done = read_json(root / run.path / "done.json")
         dirty = " with uncommitted changes" if record.get("git_dirty") else ""
         commits[f"{record.get('git_commit') or 'unknown'}{dirty}"] += 1
+        if run.backend == "skirmish":
+            units[record.get("unit_data") or SUPERSEDED] += 1
         machines[_machine(record)] += 1
         threads[str(record.get("threads", "unknown"))] += 1
         packages = {"python": record.get("python", "unknown"), **record.get("versions", {})}
@@ -64,6 +69,7 @@ def gather(study: Study, root: Path) -> Evidence:
         steps += int(done["env_steps"])
     return Evidence(
         commits=_by_count(commits),
+        unit_data=_by_count(units),
         machines=_by_count(machines),
         versions=_by_count(versions),
         threads=_by_count(threads),

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import statistics
-from analysis.collect import score_array
+from analysis.collect import made_by, score_array
 from analysis.comparisons import SCORES, improvements, reference_of
 from analysis.statistics import Array, Estimate
 from analysis.study import FIGURES, Group, Study, StudyError
@@ -72,7 +72,7 @@ def sample_efficiency(frame: pd.DataFrame, study: Study, group: Group) -> Figure
     steps_axis(axes, group, ticks=5)
     _legend(figure, style, group, columns=3)
     over = f" over {len(group.maps)} maps" if len(group.maps) > 1 else f" on {group.maps[0]}"
-    headline(figure, f"{group.title}: sample efficiency{over}", study, group, note=BAND)
+    headline(figure, f"{group.title}: sample efficiency{over}", study, group, made_by=made_by(frame, group), note=BAND)
     sns.despine(figure)
     return figure
 
@@ -100,6 +100,7 @@ def final(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
         f"{group.title}: win rate after {thousands(group.env_steps)} environment steps",
         study,
         group,
+        made_by=made_by(frame, group),
         note=f"{BAR}, dot: run",
     )
     sns.despine(figure)
@@ -126,7 +127,14 @@ def improvement(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
         _algorithm_rows(axes, style, others)
         if not others:
             axes.text(0.5, 0.5, "one algorithm only", ha="center", va="center", transform=axes.transAxes)
-    headline(figure, f"{group.title}: probability of improvement", study, group, note=f"{BAR}, dotted: no difference")
+    headline(
+        figure,
+        f"{group.title}: probability of improvement",
+        study,
+        group,
+        made_by=made_by(frame, group),
+        note=f"{BAR}, dotted: no difference",
+    )
     sns.despine(figure)
     return figure
 
@@ -152,7 +160,14 @@ def steps_to(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
         axes.axvline(group.env_steps, color="0.6", linewidth=0.7, linestyle=":")
     note = "bar: median over seeds, dot: seed, right: seeds that got there"
     note += ", hatched: at most half got there" if len(cells) > 1 else ""
-    headline(figure, f"{group.title}: environment steps to a win rate", study, group, note=note)
+    headline(
+        figure,
+        f"{group.title}: environment steps to a win rate",
+        study,
+        group,
+        made_by=made_by(frame, group),
+        note=note,
+    )
     sns.despine(figure)
     return figure
 
@@ -189,7 +204,7 @@ def _curves(
         steps_axis(axes, group, ticks=4 if wide else 5)
     axes_list[0].set_ylabel(label)
     _legend(figure, style, group, columns=legend_columns)
-    headline(figure, title, study, group, note=f"line: mean, thin: seed, {BAND}")
+    headline(figure, title, study, group, made_by=made_by(frame, group), note=f"line: mean, thin: seed, {BAND}")
     sns.despine(figure)
     return figure
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.collect import made_by, unit_data
 from analysis.evidence import Evidence
 from analysis.statistics import CONFIDENCE, REPETITIONS
 from analysis.study import FIGURES, TABLES, Group, Study, StudyError
@@ -43,11 +44,11 @@ def compose(frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[
     """The page, with links relative to the directory it lies in (results/<study>).
 
     Args:
-      tables: name -> table, as in `analysis.tables.MAKE`.
+      tables: name -> table, as of `analysis.tables.make`.
     """
     lines = [f"# {study.name}", "", study.description, "", "## What was measured", ""]
     for group in study.groups.values():
-        lines += [_protocol(group, study), ""]
+        lines += [_protocol(group, study, unit_data(frame, group)), ""]
     lines += [
         f"Intervals are {CONFIDENCE:.0%} percentile intervals of a stratified bootstrap over seeds"
         f" ({REPETITIONS:,} repetitions, arXiv 2108.13264). {_caution(study)}",
@@ -62,11 +63,11 @@ def compose(frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[
         if len(tables[name]):
             lines += [f"### {TABLE_TITLES[name]}", "", _table(tables[name], name), ""]
     for group in study.groups.values():
-        lines += [f"## Figures: {group.title} (backend {group.backend})", ""]
+        lines += [f"## Figures: {group.title} (backend {made_by(frame, group)})", ""]
         for figure in FIGURES:
             path = f"figures/{group.key}/{figure}.png"
             lines += [
-                f"![{group.title}, backend {group.backend}: {CAPTIONS[figure]}]({path})",
+                f"![{group.title}, backend {made_by(frame, group)}: {CAPTIONS[figure]}]({path})",
                 "",
                 f"*{CAPTIONS[figure]}*",
                 "",
@@ -123,10 +124,10 @@ def write_text(path: Path, text: str) -> Path:
 
 def _table(table: pd.DataFrame, name: str) -> str:
     """A table for the page: without columns that say the same in every row of the study or stand elsewhere."""
-    return markdown(table.drop(columns=list(TABLE_HIDDEN[name]))).rstrip()
+    return markdown(table.drop(columns=[*TABLE_HIDDEN[name], "unit_data"], errors="ignore")).rstrip()
 
 
-def _protocol(group: Group, study: Study) -> str:
+def _protocol(group: Group, study: Study, units: str) -> str:
     presets = ", ".join(f"{family}: {preset}" for family, preset in group.presets.items())
     text = (
         f"**{group.title}** on backend `{group.backend}`: {', '.join(group.maps)}; {group.env_steps:,} environment"
@@ -136,7 +137,7 @@ def _protocol(group: Group, study: Study) -> str:
     if group.env:
         text += f" Environment options: {', '.join(f'{name} = {value}' for name, value in group.env.items())}."
     if group.backend == "skirmish":
-        text += " `skirmish` is this suite's own simulator, not StarCraft II."
+        text += f" `skirmish` is this suite's own simulator, not StarCraft II; its unit data: {units}."
     return text
 
 

@@ -21,7 +21,7 @@ from analysis.study import Group, Study
 
 COLUMN = 3.4  # inches, one column of a two-column page
 PAGE = 7.0  # inches, both columns
-HEADER = 0.55  # inches above the panels: a title and two small lines
+HEADER = 0.68  # inches above the panels: a title and three small lines
 DPI = 200
 
 # Index into seaborn's colour-blind palette. Algorithms of the suite keep their colour in every study and figure.
@@ -113,16 +113,20 @@ def panels(
     return figure, axes[:count]
 
 
-def headline(figure: Figure, title: str, study: Study, group: Group, *, note: str = "") -> None:
-    """Title, and below it what every figure must say: backend, seeds, episodes, and what bands and bars mean."""
+def headline(figure: Figure, title: str, study: Study, group: Group, *, made_by: str, note: str = "") -> None:
+    """Title, and below it what every figure must say: what made it, seeds, episodes, what bands and bars mean.
+
+    Args: made_by: as of `analysis.collect.made_by`.
+    """
     width, height = figure.get_size_inches()
     seeds = f"{len(study.seeds)} seed" + ("s" if len(study.seeds) > 1 else "")
-    facts = f"backend: {group.backend} · {seeds} · {group.eval_episodes} evaluation episodes"
+    facts = f"{seeds} · {group.eval_episodes} evaluation episodes"
     left = 0.07 / width
     figure.text(left, 1.0 - 0.06 / height, title, fontsize=9, fontweight="bold", va="top")
     small: dict[str, Any] = {"fontsize": 7, "color": "0.35", "va": "top"}
-    figure.text(left, 1.0 - 0.25 / height, facts, **small)
-    figure.text(left, 1.0 - 0.38 / height, note, **small)
+    figure.text(left, 1.0 - 0.25 / height, f"backend {made_by}", **small)
+    figure.text(left, 1.0 - 0.38 / height, facts, **small)
+    figure.text(left, 1.0 - 0.51 / height, note, **small)
 
 
 def steps_axis(axes: Axes, group: Group, *, ticks: int = 4, room: float = 0.02) -> None:

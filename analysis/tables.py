@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
-from analysis.collect import score_array
+from analysis.collect import score_array, unit_data
 from analysis.comparisons import SCORES, improvements, reference_of
 from analysis.published import published
 from analysis.statistics import Estimate
@@ -28,7 +28,7 @@ def write_all(frame: pd.DataFrame, study: Study, directory: Path) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for name in TABLES:
-        table = MAKE[name](frame, study)
+        table = make(name, frame, study)
         for suffix, text in ((".csv", table.to_csv(index=False)), (".md", markdown(table))):
             path = directory / f"{name}{suffix}"
             temporary = path.with_name(f".{path.name}.tmp")
@@ -36,6 +36,15 @@ def write_all(frame: pd.DataFrame, study: Study, directory: Path) -> list[Path]:
             os.replace(temporary, path)
             written.append(path)
     return written
+
+
+def make(name: str, frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Table `name`, with a column that names the unit data behind the backend, if any group has some."""
+    table = MAKE[name](frame, study)
+    data = {group.key: unit_data(frame, group) for group in study.groups.values()}
+    if any(data.values()):
+        table.insert(table.columns.get_loc("backend") + 1, "unit_data", table["group"].map(data))
+    return table
 
 
 def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:

@@ -84,8 +84,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     policy, env, options = _load(arguments, record, num_envs=arguments.episodes)
     result = evaluate(policy, env, seed=arguments.seed)
     env.close()
+    units = cli.unit_data(env.info)
     run_of = {name: record[name] for name in ("algorithm", "map", "backend")}
-    print(json.dumps({**run_of, "env": options, "seed": arguments.seed, **result}))
+    print(json.dumps({**run_of, "unit_data": units, "env": options, "seed": arguments.seed, **result}))
     return 0
 
 

@@ -29,6 +29,7 @@ from training.cli import (
     make_env,
     run_train,
     set_up_process,
+    unit_data,
 )
 from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError
@@ -83,6 +84,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     policy, env, options = _load(arguments, record, num_envs=arguments.episodes)
     result = evaluate(policy, env, seed=arguments.seed)
     head = {"run": str(arguments.run), "backend": record["backend"], "map": record["map"], "env": options}
+    head["unit_data"] = unit_data(env.info)
     print(json.dumps(head | {"search": not arguments.no_search} | result))  # noqa: T201 - the command's answer
     return 0
 

@@ -23,7 +23,10 @@ from training.memory import keep_freed_memory
 from training.progress import MODES, make_reporters
 from training.run import RunDirectory, write_json
 
+logger = logging.getLogger(__name__)
+
 EXIT_BAD_INPUT = 2
+TEXT_OPTIONS = ("game_version",)  # their values are texts though they may look like numbers: 4.10 is not 4.1
 
 
 def add_train_flags(parser: argparse.ArgumentParser, *, default_preset: str) -> None:
@@ -68,6 +71,7 @@ def add_env_flag(parser: argparse.ArgumentParser, text: str) -> None:
 def env_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The `--env` values of all occurrences of the flag, read as YAML; the last one of a name counts.
 
+    Values of `TEXT_OPTIONS` stay as they are written, with or without quotes.
     Names and values are checked by `make_env`. Raises: UserError for what is not of the form key=value.
     """
     options: dict[str, Any] = {}
@@ -79,8 +83,13 @@ def env_options(arguments: argparse.Namespace) -> dict[str, Any]:
             raise UserError(f"value of environment option {item!r} is not valid YAML: quote it") from error
         if not separator or not key or value is None:
             raise UserError(f"environment option {item!r} is not of the form key=value, e.g. obs_noise=0.1")
-        options[key.strip()] = value
+        options[key.strip()] = text.strip() if key.strip() in TEXT_OPTIONS and not isinstance(value, str) else value
     return options
+
+
+def unit_data(info: envs.EnvInfo) -> str:
+    """Which unit data a backend fights with, e.g. "4.10"; empty where it does not say."""
+    return str(getattr(info, "unit_data", ""))
 
 
 def make_env(
@@ -104,6 +113,7 @@ def make_env(
 def evaluation_options(arguments: argparse.Namespace, record: Mapping[str, Any], *, observation: str) -> dict[str, Any]:
     """Options of the environment in which a finished run is played: those of its record, changed by `--env`.
 
+    A warning is logged where that changes the unit data, or where the record does not name the ones now in use.
     Raises: UserError for bad options, or for some under which the trained networks do not fit.
     """
     recorded = record.get("env", {})
@@ -119,6 +129,10 @@ def evaluation_options(arguments: argparse.Namespace, record: Mapping[str, Any],
                 f"{size} must be {trained} as in training, got {played} with the given --env: "
                 f"leave out options that change the sizes"
             )
+    trained_on, played_on = record.get("unit_data", ""), unit_data(infos[1])
+    if trained_on != played_on:
+        unknown = "of unknown origin"
+        logger.warning("trained with unit data %s, played with %s", trained_on or unknown, played_on or unknown)
     return options
 
 
@@ -173,7 +187,8 @@ def run_train(
     except ValueError as error:
         raise UserError(str(error)) from error
     options = env_options(arguments)
-    backend = make_env(arguments.map, options, backend=arguments.backend).info.backend
+    info = make_env(arguments.map, options, backend=arguments.backend).info
+    backend, units = info.backend, unit_data(info)
 
     def make_run_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
         return make_env(arguments.map, options, backend=backend, num_envs=num_envs, observation=observation, seed=seed)
@@ -185,6 +200,7 @@ def run_train(
         "preset": arguments.preset,
         "map": arguments.map,
         "backend": backend,
+        **({"unit_data": units} if units else {}),  # part of what a run is: with other data it is another run
         "seed": arguments.seed,
         "threads": arguments.threads,
         "device": arguments.device,
@@ -204,11 +220,12 @@ def run_train(
     run.prepare(resolved)
     with run.lock():
         if run.finished:
-            logging.getLogger(__name__).info("%s is finished already", run.path)
+            logger.info("%s is finished already", run.path)
             return 0
         if not run.provenance_path.exists():
             record = provenance.collect(
                 backend=backend,
+                unit_data=units,
                 threads=arguments.threads,
                 device=arguments.device,
                 command=provenance.command_line(program),

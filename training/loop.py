@@ -18,6 +18,8 @@ from training.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 
+SAVING_SHARE = 0.05  # most of a run's time that goes into checkpoints: a large replay takes many seconds to write
+
 
 class Learner(Protocol):
     """What the loop needs of an algorithm."""
@@ -51,7 +53,7 @@ class Schedule:
     eval_every: int
     """Environment steps between evaluations; one more comes before the first step."""
     checkpoint_seconds: float = 60.0
-    """Wall time between checkpoints. Has no influence on results."""
+    """Least wall time between checkpoints; `SAVING_SHARE` may stretch it. Has no influence on results."""
     stop_at: int | None = None
     """Save and leave once this many environment steps are done, though the budget is larger (to go on later)."""
 
@@ -137,7 +139,7 @@ def _run(
         )
 
     with StopSignal() as stop:
-        last_save = time.monotonic()
+        next_save = time.monotonic() + schedule.checkpoint_seconds
         while True:
             while state.pending and learner.env_steps >= state.pending[0]:
                 state.last_eval = _evaluate(learner, state, emit)
@@ -148,9 +150,10 @@ def _run(
                 save()
                 logger.info("stopped at %d environment steps; the same command goes on", learner.env_steps)
                 return 0 if stop.received is None else 128 + stop.received
-            if time.monotonic() - last_save >= schedule.checkpoint_seconds:
+            if (before := time.monotonic()) >= next_save:
                 save()
-                last_save = time.monotonic()
+                after = time.monotonic()
+                next_save = after + max(schedule.checkpoint_seconds, (after - before) / SAVING_SHARE)
             learner.advance()
             for reporter in reporters:
                 reporter.advance(learner.env_steps)

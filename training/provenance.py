@@ -15,8 +15,11 @@ import torch
 PACKAGES = ("torch", "numpy", "numba", "pandas", "rliable", "snakemake")
 
 
-def collect(*, backend: str, threads: int, device: str, command: list[str]) -> dict[str, Any]:
-    """One JSON-ready record of everything that could explain a difference between two runs."""
+def collect(*, backend: str, threads: int, device: str, command: list[str], unit_data: str = "") -> dict[str, Any]:
+    """One JSON-ready record of everything that could explain a difference between two runs.
+
+    Args: unit_data: which the simulator fights with, e.g. "4.10"; empty (null in the record) for other backends.
+    """
     versions = {}
     for name in PACKAGES:
         try:
@@ -26,6 +29,7 @@ def collect(*, backend: str, threads: int, device: str, command: list[str]) -> d
     gpu = torch.cuda.get_device_name(0) if device.startswith("cuda") and torch.cuda.is_available() else None
     return {
         "backend": backend,
+        "unit_data": unit_data or None,
         "command": command,
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),

@@ -12,6 +12,7 @@ from skirmish.contract import layout as lay
 from skirmish.contract.layout import Grids, Layout
 from skirmish.contract.smac import RewardTerms
 from skirmish.data.maps import MapSpec, agent_types
+from skirmish.data.units import DEFAULT_VERSION, require_version
 from skirmish.physics.rules import SHOOT_RANGE, SIGHT_RANGE
 
 DIFFICULTIES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "A")  # very easy ... very hard, cheating 1 to 3
@@ -33,12 +34,13 @@ LOWEST_HEIGHT, HIGHEST_HEIGHT = -16.0, 16.0  # world heights of the game's bytes
 class SkirmishOptions:
     """SMAC's constructor options that this backend honours, with SMAC's names and defaults.
 
-    SMAC's seed is the constructor argument `seed` of the environment; its options about windows, replays, game versions
-    and scripted agents do not exist here.
+    SMAC's seed is the constructor argument `seed` of the environment; its options about windows, replays and scripted
+    agents do not exist here.
     """
 
     step_mul: int = 8  # game loops per environment step
     move_amount: float = 2.0  # length of a move order; the mask tests the cell half as far away
+    game_version: str = DEFAULT_VERSION  # of the unit data; results of different versions are not comparable
     difficulty: str = "7"  # "1" to "9" or "A"; without effect: no SMAC map starts an AI that it could change
     continuing_episode: bool = False  # tell a time limit apart from a defeat in the info
     obs_all_health: bool = True  # health and shields of the others; also switches obs_own_health on
@@ -72,6 +74,7 @@ class SkirmishOptions:
             raise ValueError(
                 f"step_mul must be an integer of at least 1, got {self.step_mul!r}: it counts game loops per step"
             )
+        require_version(self.game_version)
         if self.difficulty not in DIFFICULTIES:
             raise ValueError(
                 f'difficulty must be "1" to "9" or "A", got {self.difficulty!r}: pass one of these strings'
@@ -150,8 +153,8 @@ def build_profile(spec: MapSpec) -> np.ndarray:
 
 def build_kinds(spec: MapSpec) -> np.ndarray:
     """(U,) int64 rows of the units' types in the profile: agents in their order, then enemies in creation order."""
-    names = [kind.name for kind in spec.kinds]
-    return np.array([names.index(kind.name) for kind in spec.unit_types], np.int64)
+    rows = spec.kinds
+    return np.array([rows.index(kind) for kind in spec.unit_types], np.int64)
 
 
 def build_grids(spec: MapSpec) -> Grids:

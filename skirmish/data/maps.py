@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skirmish.checks import require_known
-from skirmish.data.units import UnitType, load_json, unit_type
+from skirmish.data.units import DEFAULT_VERSION, UnitType, load_json, require_version, unit_type
 
 LEVEL_HEIGHTS = {"1": 8.0, "2": 10.0}  # world units; the void's height is per terrain
 RAMP_FROM, RAMP_TO = 4.0, 8.0  # x of the west ramp's foot and head; the east ramp mirrors it
@@ -70,6 +70,7 @@ class MapSpec:
     enemies: tuple[Group, ...]
     enemy_order: EnemyOrder
     terrain: Terrain
+    game_version: str = DEFAULT_VERSION  # of the unit data
 
     @property
     def ally_shields(self) -> bool:
@@ -83,16 +84,32 @@ class MapSpec:
 
     @property
     def kinds(self) -> tuple[UnitType, ...]:
-        """The K different types on the map, those of the agents first, in their order."""
-        names = dict.fromkeys([*agent_types(self), *(g.unit for g in self.enemies)])
-        return tuple(unit_type(name) for name in names)
+        """The K different types on the map, those of the agents first, in their order.
+
+        A type of the enemy has a row of its own where the agents' copy differs from it.
+        """
+        rows = [self._type(name, agents=True) for name in agent_types(self)]
+        for group in self.enemies:
+            stock = self._type(group.unit, agents=False)
+            if stock not in rows:
+                rows.append(stock)
+        return tuple(rows)
 
     @property
     def unit_types(self) -> tuple[UnitType, ...]:
         """Types of all U units: agents in their order, then enemies in creation order."""
         agents = [t for t in agent_types(self) for g in self.allies if g.unit == t for _ in range(g.count)]
         enemies = [g.unit for g in self.enemies for _ in range(g.count)]
-        return tuple(unit_type(name) for name in agents + enemies)
+        return tuple(
+            self._type(name, agents=side) for names, side in ((agents, True), (enemies, False)) for name in names
+        )
+
+    def row_of(self, name: str, *, agents: bool) -> int:
+        """Row of a side's type in `kinds`."""
+        return self.kinds.index(self._type(name, agents=agents))
+
+    def _type(self, name: str, *, agents: bool) -> UnitType:
+        return unit_type(name, self.game_version, agents=agents)
 
 
 def agent_types(spec: MapSpec) -> tuple[str, ...]:
@@ -108,9 +125,10 @@ def map_names() -> tuple[str, ...]:
 
 
 @cache
-def load_map(name: str) -> MapSpec:
-    """Read a map. Raises: ValueError with the nearest name for an unknown map."""
+def load_map(name: str, game_version: str = DEFAULT_VERSION) -> MapSpec:
+    """Read a map, with the unit data of a game version. Raises: ValueError for an unknown map or version."""
     require_known("map", name, map_names())
+    require_version(game_version)
     row = load_json("maps.json")["maps"][name]
     order = row["enemy_order"]
     return MapSpec(
@@ -126,6 +144,7 @@ def load_map(name: str) -> MapSpec:
         enemies=_groups(row["enemies"]),
         enemy_order=EnemyOrder(order["kind"], tuple((p[0], p[1]) for p in order.get("points", ()))),
         terrain=load_terrain(row["terrain"]),
+        game_version=game_version,
     )
 
 

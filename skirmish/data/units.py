@@ -1,7 +1,10 @@
-"""Unit facts, read from `data/units.json`.
+"""Unit facts by game version, read from `units_4.10.json` and `units_4.6.2.json`.
 
-Times are game loops, lengths world units. The numbers are the Liberty base data that all SMAC maps depend on. A new
-unit type is a new entry in the JSON; behaviour that no type has yet belongs into `physics/`.
+Times are game loops, lengths world units. The numbers are the multiplayer data of the game's version, which the engine
+loads for SMAC's maps whatever these declare: in real games two stalkers that shoot a spine crawler until they die take
+259 of its health, which fits 18 - 2 a hit and not the 14 - 2 of the maps' declared data. The agents command the maps'
+own copies of the types, which store a few fields of their own. `sources.csv` names the origin of every number. A new
+unit type is a new entry in the files; behaviour that no type has yet belongs into `physics/`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from typing import Any
 
 from skirmish.checks import require_known
 
+GAME_VERSIONS = ("4.10", "4.6.2")  # 4.6.2 made the SMAC paper's results, 4.10 MAZero's and most later ones
+DEFAULT_VERSION = GAME_VERSIONS[0]
+
 
 @dataclass(frozen=True)
 class Beam:
@@ -23,8 +29,7 @@ class Beam:
     samples: int
     search_radius: float  # of each sample point, to the edges of units
     sample_period: float
-    touch_delay: float  # from a neighbour's touch to its damage
-    target_delay: float  # from the end of the sweep to the target's damage
+    touch_delay: float  # from the touch to the damage
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class UnitType:
     energy_max: float  # 0 without energy
     energy_regen: float  # per loop
     armor: float
+    turn_rate: float  # degrees per loop, before walking and firing (of a structure: of what aims); 0: need not turn
     mover: str  # "ground", "cliff", "air" or "none"
     speed: float  # per loop
     acceleration: float  # per loop and loop; 0: top speed at once
@@ -89,6 +95,7 @@ class UnitType:
     weapon: Weapon | None
     melee_range: float  # ground targets this near are hit without a missile; negative: no such weapon
     melee_damage_point: float
+    melee_period: float
     heal: Heal | None
 
 
@@ -100,12 +107,27 @@ def load_json(name: str) -> dict[str, Any]:
     return loaded
 
 
+def require_version(game_version: str) -> None:
+    """Raises: ValueError for a game version without unit data."""
+    require_known("game version", game_version, GAME_VERSIONS)
+
+
+def unit_data(game_version: str) -> dict[str, Any]:
+    """The data file of a game version. Raises: ValueError for one without data."""
+    require_version(game_version)
+    return load_json(f"units_{game_version}.json")
+
+
 @cache
-def unit_type(name: str) -> UnitType:
-    """Row of the unit table. Raises: ValueError for a type that is not in the data."""
-    table = load_json("units.json")["units"]
-    require_known("unit type", name, table)
-    row = table[name]
+def unit_type(name: str, game_version: str = DEFAULT_VERSION, *, agents: bool = False) -> UnitType:
+    """Facts of a type.
+
+    Args: agents: of the maps' copy that the agents command, instead of the stock type that the enemy has.
+    Raises: ValueError for a type or game version that is not in the data.
+    """
+    data = unit_data(game_version)
+    require_known("unit type", name, data["units"])
+    row = data["units"][name] | (data["agents"].get(name, {}) if agents else {})
     melee = row.get("melee")
     return UnitType(
         name=name,
@@ -121,6 +143,7 @@ def unit_type(name: str) -> UnitType:
         energy_max=row["energy_max"],
         energy_regen=row["energy_regen"],
         armor=row["armor"],
+        turn_rate=row["turn_rate"] or 0.0,
         mover=row["mover"],
         speed=row["speed"],
         acceleration=row["acceleration"] or 0.0,
@@ -132,6 +155,7 @@ def unit_type(name: str) -> UnitType:
         weapon=_weapon(row["weapon"]) if row["weapon"] else None,
         melee_range=melee["range"] if melee else -1.0,
         melee_damage_point=melee["damage_point"] if melee else 0.0,
+        melee_period=melee["period"] if melee else 0.0,
         heal=Heal(**row["heal"]) if "heal" in row else None,
     )
 

@@ -28,6 +28,7 @@ class EnvInfo:
     state_size: int  # S
     episode_limit: int  # environment steps
     deterministic: bool  # True: the next state follows from state and actions alone
+    unit_data: str = ""  # game version of the unit data; empty for environments without units
 
 
 class Slots:

@@ -2,7 +2,8 @@
 
 `StarCraft2Env` takes SMAC's constructor keywords and returns SMAC's types. Where it differs on purpose:
 
-- `difficulty`, `game_version`, `window_size_x`, `window_size_y` and `debug` are accepted and have no effect.
+- `game_version` chooses the unit data, "4.10" (the default) or "4.6.2".
+- `difficulty`, `window_size_x`, `window_size_y` and `debug` are accepted and have no effect.
 - Steps after the end of an episode let no time pass and pay 0; as in SMAC they count the battle once more. `reset()`
   begins the next episode.
 - As in SMAC a `reset()` before any episode has ended launches the game anew, with the same battle if a seed was given;
@@ -45,7 +46,6 @@ FACE_OPTIONS: dict[str, Any] = {
     "heuristic_rest": False,
     "replay_dir": "",
     "replay_prefix": "",
-    "game_version": None,
     "window_size_x": 1920,
     "window_size_y": 1200,
     "debug": False,
@@ -84,6 +84,8 @@ class StarCraft2Env:
         simulator = {f.name: f.default for f in fields(SkirmishOptions)}
         for option in options:
             require_known("option", option, (*FACE_OPTIONS, *simulator))
+        if options.get("game_version", "") is None:  # SMAC's word for the latest
+            del options["game_version"]
         self.simulator = SkirmishEnv(map_name, rules=rules, **{k: v for k, v in options.items() if k in simulator})
         self.options: dict[str, Any] = {**FACE_OPTIONS, **simulator, **options}
         self.options["obs_own_health"] |= self.options["obs_all_health"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -55,8 +55,12 @@ class SkirmishEnv(Slots):
         require_known("observation family", observation, ("smac", "mazero"))
         for option in options:
             require_known("option", option, (f.name for f in fields(self.options_type)))
-        self.spec = load_map(name) if isinstance(name, str) else name
-        self.options = self.options_type(**options)
+        if isinstance(name, str):
+            self.options = self.options_type(**options)
+            self.spec = load_map(name, self.options.game_version)
+        else:
+            self.options = self.options_type(**{"game_version": name.game_version, **options})
+            self.spec = replace(name, game_version=self.options.game_version)
         self.rules = rules or Rules()
         self.layout, self.profile = self._build_contract(mazero=observation == "mazero")
         self.grids = build_grids(self.spec)
@@ -78,6 +82,7 @@ class SkirmishEnv(Slots):
             state_size=self.layout.state_size,
             episode_limit=self.spec.episode_limit,
             deterministic=False,
+            unit_data=self.spec.game_version,
         )
         self._allocate(info, num_envs)
         units = info.n_agents + info.n_enemies

@@ -19,7 +19,6 @@ from skirmish.physics.tables import (
     BEAM_DY,
     BEAM_PENDING,
     BEAM_SOURCE,
-    BEAM_TARGET,
     BEAM_TOUCHED_A,
     BEAM_TOUCHED_B,
     BEAM_X,
@@ -46,7 +45,6 @@ from skirmish.physics.tables import (
     K_BEAM_PERIOD,
     K_BEAM_RADIUS,
     K_BEAM_SAMPLES,
-    K_BEAM_TARGET,
     K_BEAM_TOUCH,
     K_BONUS_ARMORED,
     K_BONUS_LIGHT,
@@ -148,15 +146,18 @@ def hit(f, s, k, choices, i, j):
 
 @njit(cache=True)
 def _provoke(f, s, k, choices, victim, attacker):
-    """An enemy that was hit turns on its attacker if it has no target, and calls idle friends nearby."""
-    if s[TARGET, victim] == NOBODY and can_hit(s, k, victim, attacker):
+    """An enemy that was hit turns on its attacker if it has no target (or none in reach), and calls friends nearby."""
+    target = s[TARGET, victim]
+    free = target == NOBODY or (choices.retaliation and not in_reach(f, s, k, victim, target, 0.0))
+    if free and can_hit(s, k, victim, attacker):
         s[TARGET, victim] = attacker
         s[PROVOKED, victim] = True
     if s[HELP_WAIT, victim] > 0:
         return
     s[HELP_WAIT, victim] = choices.help_period
     for j in range(choices.n_agents, f.shape[1]):
-        if s[ALIVE, j] and s[ORDER, j] == IDLE and s[TARGET, j] == NOBODY and can_hit(s, k, j, attacker):
+        free = s[TARGET, j] == NOBODY and (s[ORDER, j] == IDLE or choices.help_reaches_walkers)
+        if s[ALIVE, j] and free and can_hit(s, k, j, attacker):
             dx = f[X, j] - f[X, victim]
             dy = f[Y, j] - f[Y, victim]
             if dx * dx + dy * dy <= choices.help_radius * choices.help_radius:
@@ -265,7 +266,10 @@ def _fly(f, s, k, choices, i):
 
 @njit(cache=True)
 def _begin_sweep(f, s, i, j):
-    """Beams of unit i run along the line through its target, across the direction of fire; the line stays put."""
+    """Beams of unit i run along the line through its target's place, across the direction of fire.
+
+    The line stays put, so that a target can leave it.
+    """
     dx = f[X, j] - f[X, i]
     dy = f[Y, j] - f[Y, i]
     distance = math.sqrt(dx * dx + dy * dy)
@@ -274,7 +278,6 @@ def _begin_sweep(f, s, i, j):
     f[BEAM_X, i], f[BEAM_Y, i] = f[X, j], f[Y, j]
     f[BEAM_DX, i], f[BEAM_DY, i] = -dy / distance, dx / distance
     s[BEAM_AGE, i] = 0
-    s[BEAM_TARGET, i] = j
     clear = ~(np.int64(1) << np.int64(i % TOUCH_BITS))
     for v in range(f.shape[1]):
         s[BEAM_TOUCHED_A, v] &= clear
@@ -283,7 +286,7 @@ def _begin_sweep(f, s, i, j):
 
 @njit(cache=True)
 def _sweep(f, s, k, choices, i):
-    """One loop of both beams: neighbours they touch are hit a little later, the target itself after the sweep."""
+    """One loop of both beams: whoever they touch is hit a little later."""
     kind = s[KIND, i]
     last = int(k[kind, K_BEAM_SAMPLES]) - 1
     period, half = k[kind, K_BEAM_PERIOD], k[kind, K_BEAM_HALF]
@@ -298,9 +301,6 @@ def _sweep(f, s, k, choices, i):
         s[BEAM_AGE, i] += 1
         return
     s[BEAM_AGE, i] = -1
-    delay = int(k[kind, K_BEAM_TARGET]) - (0 if choices.beam_delay_from_end else end)
-    for _ in range(int(k[kind, K_ATTACKS])):
-        _schedule(s, i, s[BEAM_TARGET, i], max(1, delay))
 
 
 @njit(cache=True)
@@ -312,7 +312,7 @@ def _touch(f, s, k, choices, i, along, touched):
     bit = np.int64(1) << np.int64(i % TOUCH_BITS)
     first, after = (choices.n_agents, f.shape[1]) if i < choices.n_agents else (0, choices.n_agents)
     for v in range(first, after):
-        if not s[ALIVE, v] or v == s[BEAM_TARGET, i] or s[touched, v] & bit != 0:
+        if not s[ALIVE, v] or s[touched, v] & bit != 0:
             continue
         size = k[kind, K_BEAM_RADIUS] + (f[RADIUS, v] if choices.splash_to_edge else 0.0)
         dx = f[X, v] - x

@@ -23,14 +23,17 @@ from skirmish.physics.tables import (
     ATTACK_UNIT,
     BEAM_AGE,
     BEAM_SOURCE,
-    BEAM_TARGET,
     DRAWS,
     ENERGY,
+    FACING_X,
+    FACING_Y,
     HEAD_START,
     HEALING,
     HEALTH,
     IDLE,
     K_ENERGY_START,
+    K_FACING_X,
+    K_FACING_Y,
     K_HEAL_RATE,
     K_HEALTH_MAX,
     K_LAYERS,
@@ -81,7 +84,8 @@ def _game_loop(f, s, k, choices, ground, clock, key, b):
         if s[ALIVE, i] and s[MOVING, i]:
             f[X, i] = f[STEP_X, i]
             f[Y, i] = f[STEP_Y, i]
-    push_apart(f, s, k, choices)
+    for _ in range(choices.push_passes):
+        push_apart(f, s, k, choices)
     for i in range(units):
         if s[ALIVE, i]:
             keep_inside(f, s, k, choices, ground, i)
@@ -123,9 +127,10 @@ def _place(f, s, k, choices, ground, places, kinds, clock, key, b):
         f[RADIUS, i], f[SEPARATION, i] = k[kind, K_RADIUS], k[kind, K_SEPARATION]
         f[HEALTH, i], f[SHIELD, i] = k[kind, K_HEALTH_MAX], k[kind, K_SHIELD_MAX]
         f[ENERGY, i] = k[kind, K_ENERGY_START]
+        f[FACING_X, i], f[FACING_Y, i] = k[kind, K_FACING_X], k[kind, K_FACING_Y]
         s[ALIVE, i] = True
         s[ORDER_TARGET, i] = s[TARGET, i] = s[SHOT_TARGET, i] = s[MISSILE_TARGET, i] = s[HEALING, i] = NOBODY
-        s[BEAM_AGE, i] = s[BEAM_TARGET, i] = s[BEAM_SOURCE, i] = NOBODY
+        s[BEAM_AGE, i] = s[BEAM_SOURCE, i] = NOBODY
         size = f[SEPARATION, i]
         goal_x, goal_y = places[2, i] + goal_dx, places[3, i] + goal_dy
         f[ORDER_X, i], f[ORDER_Y, i] = inside(goal_x, goal_y, k[kind, K_MOVER], size, choices, ground)

@@ -11,11 +11,18 @@ from numba import njit
 
 from skirmish.physics.tables import (
     ALIVE,
+    BACKSWING,
     DETOUR,
     ENGAGED,
+    FACING_X,
+    FACING_Y,
+    HOLD_ENGAGED,
+    HOLD_NEVER,
     K_ACCELERATION,
     K_MOVER,
     K_SPEED,
+    K_TURN_COS,
+    K_TURN_SIN,
     KIND,
     LAYERS,
     MOVER_AIR,
@@ -28,6 +35,7 @@ from skirmish.physics.tables import (
     STEP_X,
     STEP_Y,
     TOUCH,
+    WINDUP,
     X,
     Y,
 )
@@ -36,6 +44,26 @@ from skirmish.physics.terrain import GROUND_ONLY, NORMAL_X, NORMAL_Y, SIDES, STR
 DIAGONAL = math.sqrt(0.5)
 AT_CORNER = 0.5  # from here on the next corner is aimed at
 WALL_PASSES = 8  # in narrow angles one wall pushes a unit towards the next
+
+
+@njit(cache=True, inline="always")
+def turn_to(f, s, k, i, ux, uy, enough):
+    """Turn unit i by at most one loop's turn towards the unit vector (ux, uy).
+
+    Returns: True, looking there, if the angle had a cosine of at least `enough`.
+    """
+    along = f[FACING_X, i] * ux + f[FACING_Y, i] * uy
+    if along >= enough - TOUCH:
+        f[FACING_X, i] = ux
+        f[FACING_Y, i] = uy
+        return True
+    cosine, sine = k[s[KIND, i], K_TURN_COS], k[s[KIND, i], K_TURN_SIN]
+    if f[FACING_X, i] * uy - f[FACING_Y, i] * ux < 0.0:
+        sine = -sine
+    x = f[FACING_X, i]
+    f[FACING_X, i] = cosine * x - sine * f[FACING_Y, i]
+    f[FACING_Y, i] = sine * x + cosine * f[FACING_Y, i]
+    return False
 
 
 @njit(cache=True, inline="always")
@@ -54,6 +82,11 @@ def walk_towards(f, s, k, ground, i, x, y):
     speed = k[kind, K_SPEED]
     if k[kind, K_ACCELERATION] > 0.0:
         f[SPEED_NOW, i] = speed = min(speed, f[SPEED_NOW, i] + k[kind, K_ACCELERATION])
+    if not turn_to(f, s, k, i, dx / distance, dy / distance, k[kind, K_TURN_COS]):
+        f[STEP_X, i] = f[X, i]
+        f[STEP_Y, i] = f[Y, i]
+        s[MOVING, i] = True
+        return
     part = min(1.0, speed / distance)
     f[STEP_X, i] = f[X, i] + part * dx
     f[STEP_Y, i] = f[Y, i] + part * dy
@@ -128,18 +161,26 @@ def steer(f, s, i):
 
 
 @njit(cache=True, inline="always")
-def _share(s, k, choices, i, j):
-    """Part of an overlap that unit i gives way to unit j; what cannot move gives none."""
+def _share(f, s, k, choices, i, j):
+    """Part of an overlap that unit i gives way to unit j; what cannot move gives none, equals half each."""
     if k[s[KIND, j], K_MOVER] == MOVER_NONE:
         return 1.0
     if k[s[KIND, i], K_MOVER] == MOVER_NONE:
         return 0.0
-    if choices.attackers_hold_ground and s[MOVING, i] != s[MOVING, j]:
-        mover, other = (i, j) if s[MOVING, i] else (j, i)
-        other_side = (i < choices.n_agents) != (j < choices.n_agents)
-        if s[ENGAGED, other] or other_side:
-            return 1.0 if mover == i else 0.0
-    return 0.5
+    if s[MOVING, i] == s[MOVING, j]:
+        return 0.5
+    standing = j if s[MOVING, i] else i
+    if choices.ground_holding == HOLD_NEVER:
+        part = 0.5
+    elif f[WINDUP, standing] > 0.0 or f[BACKSWING, standing] > 0.0:
+        part = choices.yield_to_holders
+    elif choices.ground_holding == HOLD_ENGAGED and s[ENGAGED, standing]:
+        part = choices.yield_to_holders
+    elif (i < choices.n_agents) != (j < choices.n_agents):
+        part = choices.yield_to_idle_foes
+    else:
+        part = choices.yield_to_idle_friends
+    return part if standing == j else 1.0 - part
 
 
 @njit(cache=True, inline="always")
@@ -164,7 +205,7 @@ def push_apart(f, s, k, choices):
             else:
                 unit = 1.0 / distance
             overlap = size - distance
-            part = _share(s, k, choices, i, j)
+            part = _share(f, s, k, choices, i, j)
             f[X, i] -= part * overlap * dx * unit
             f[Y, i] -= part * overlap * dy * unit
             f[X, j] += (1.0 - part) * overlap * dx * unit

@@ -5,11 +5,13 @@ Arguments as in `combat.py`; clock (4,) int64, key (2,) uint64 and b: the episod
 
 from __future__ import annotations
 
+import math
+
 from numba import njit
 
 from skirmish.physics.combat import can_hit, edge_distance, hits_per_attack, in_reach, untouched
 from skirmish.physics.draws import uniform
-from skirmish.physics.movement import walk_towards
+from skirmish.physics.movement import turn_to, walk_towards
 from skirmish.physics.tables import (
     ALIVE,
     ATTACK_MOVE,
@@ -28,6 +30,7 @@ from skirmish.physics.tables import (
     IDLE,
     K_ACCELERATION,
     K_ACQUIRE,
+    K_AIM_COS,
     K_BIOLOGICAL,
     K_DAMAGE_POINT,
     K_HEAL_AUTO_ENERGY,
@@ -39,6 +42,7 @@ from skirmish.physics.tables import (
     K_JITTER_HIGH,
     K_JITTER_LOW,
     K_MELEE_DAMAGE_POINT,
+    K_MELEE_PERIOD,
     K_MELEE_REACH,
     K_ON_GROUND,
     K_PERIOD,
@@ -61,6 +65,8 @@ from skirmish.physics.tables import (
     SOUTH,
     SPEED_NOW,
     STOP,
+    SWITCH_IN_SIGHT,
+    SWITCH_NEVER,
     TARGET,
     TOUCH,
     WEST,
@@ -145,19 +151,32 @@ def hunt(f, s, k, choices):
             s[ORDER_TARGET, i] = j
 
 
+@njit(cache=True, inline="always")
+def attacks(f, s, j):
+    """Is unit j attacking: in wind-up or backswing, or standing with its target in range?"""
+    return s[ENGAGED, j] != 0 or f[WINDUP, j] > 0.0 or f[BACKSWING, j] > 0.0
+
+
 @njit(cache=True)
 def _acquire(f, s, k, choices, i):
-    """Nearest agent that enemy i would acquire, or NOBODY; ties go to the lower index."""
-    best = NOBODY
-    best_distance = k[s[KIND, i], K_ACQUIRE] + TOUCH
+    """Agent that enemy i would acquire: attacking before others, then the nearest; NOBODY; ties: lower index."""
+    best, threatened = NOBODY, False
+    limit = k[s[KIND, i], K_ACQUIRE] + TOUCH
+    best_distance = limit
     for j in range(choices.n_agents):
         if s[ALIVE, j]:
             distance = edge_distance(f, i, j)
             if not choices.acquire_to_edge:
                 distance += f[RADIUS, i] + f[RADIUS, j]
-            if distance <= best_distance and (best == NOBODY or distance < best_distance) and can_hit(s, k, i, j):
-                best = j
-                best_distance = distance
+            if distance > limit:
+                continue
+            threat = choices.threats_first and attacks(f, s, j)
+            if threat == threatened:
+                better = best == NOBODY or distance < best_distance
+            else:
+                better = threat
+            if better and can_hit(s, k, i, j):
+                best, best_distance, threatened = j, distance, threat
     return best
 
 
@@ -170,6 +189,11 @@ def _choose_target(f, s, k, choices, i):
     if target != NOBODY:
         if in_reach(f, s, k, i, target, 0.0):
             s[PROVOKED, i] = False
+            if choices.threats_first and choices.threat_switch != SWITCH_NEVER and not attacks(f, s, target):
+                found = _acquire(f, s, k, choices, i)
+                if found != NOBODY and attacks(f, s, found):
+                    if choices.threat_switch == SWITCH_IN_SIGHT or in_reach(f, s, k, i, found, 0.0):
+                        target = found
             s[TARGET, i] = target
             return target
         limit = choices.chase_limit if s[PROVOKED, i] else k[s[KIND, i], K_ACQUIRE] + TOUCH
@@ -251,9 +275,10 @@ def _start_attack(f, s, k, choices, clock, key, b, i, target):
     kind = s[KIND, i]
     left_over = f[COOLDOWN, i] if choices.carry_fraction else 0.0  # in (-1, 0]
     jitter = uniform(clock, b, key, k[kind, K_JITTER_LOW], k[kind, K_JITTER_HIGH])
-    f[COOLDOWN, i] = left_over + k[kind, K_PERIOD] + jitter
     near = k[kind, K_MELEE_REACH] >= 0.0 and edge_distance(f, i, target) <= k[kind, K_MELEE_REACH] + TOUCH
     s[MELEE_SHOT, i] = near and k[s[KIND, target], K_ON_GROUND] > 0.0
+    period = k[kind, K_MELEE_PERIOD] if s[MELEE_SHOT, i] else k[kind, K_PERIOD]
+    f[COOLDOWN, i] = left_over + period + jitter
     wait = k[kind, K_MELEE_DAMAGE_POINT] if s[MELEE_SHOT, i] else k[kind, K_DAMAGE_POINT]
     f[WINDUP, i] = max(TOUCH, wait)  # an immediate effect comes in the next loop's strike
     s[HITS_LEFT, i] = hits_per_attack(k, kind)
@@ -279,10 +304,27 @@ def decide(f, s, k, choices, ground, clock, key, b, i):
 
 
 @njit(cache=True, inline="always")
+def _face(f, s, k, i, target):
+    """Turn unit i towards its target, also while its weapon cools down. Returns: True if it may fire."""
+    dx = f[X, target] - f[X, i]
+    dy = f[Y, target] - f[Y, i]
+    distance = math.sqrt(dx * dx + dy * dy)
+    if distance <= TOUCH:
+        return True
+    return turn_to(f, s, k, i, dx / distance, dy / distance, k[s[KIND, i], K_AIM_COS])
+
+
+@njit(cache=True, inline="always")
 def _decide_fighter(f, s, k, choices, ground, clock, key, b, i):
     if f[WINDUP, i] > 0.0:
         s[ENGAGED, i] = True
-        return
+        if i < choices.n_agents or not choices.switch_interrupts or s[ORDER, i] == ATTACK_UNIT:
+            return
+        if not untouched(s, k, i) or _choose_target(f, s, k, choices, i) == s[SHOT_TARGET, i]:
+            return
+        f[WINDUP, i] = f[COOLDOWN, i] = 0.0  # the attack never happened
+        s[HITS_LEFT, i] = 0
+        s[ENGAGED, i] = False
     target = NOBODY  # agents never choose for themselves
     if s[ORDER, i] == ATTACK_UNIT:
         target = s[ORDER_TARGET, i]
@@ -298,7 +340,7 @@ def _decide_fighter(f, s, k, choices, ground, clock, key, b, i):
         target = _choose_target(f, s, k, choices, i)
     if target != NOBODY and in_reach(f, s, k, i, target, 0.0):
         s[ENGAGED, i] = True
-        if f[COOLDOWN, i] <= 0.0:
+        if _face(f, s, k, i, target) and f[COOLDOWN, i] <= 0.0:
             _start_attack(f, s, k, choices, clock, key, b, i, target)
         return
     if choices.backswing_holds and f[BACKSWING, i] > 0.0:

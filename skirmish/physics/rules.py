@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skirmish.checks import require_known
+
+THREAT_SWITCHES = ("never", "in_reach", "in_sight")
+GROUND_HOLDINGS = ("never", "busy", "engaged")
 SHOOT_RANGE = 6.0  # fact: SMAC's own mask, centre to centre, inclusive
 SIGHT_RANGE = 9.0  # fact: SMAC's own sight, centre to centre, exclusive
 
@@ -32,7 +36,9 @@ class Rules:
     # A cooldown that ends between two loops: True carries the fraction into the next one, so that the mean period is
     # kept.
     carry_fraction: bool = True
-    # Auto-acquisition within max(range, 5): measured to edges like weapon ranges (True) or between centres (False).
+    # Auto-acquisition reaches this far beyond max(range, scan range).
+    acquire_beyond: float = 1.0
+    # Auto-acquisition within that radius: measured to edges like weapon ranges (True) or between centres (False).
     acquire_to_edge: bool = True
     # A target out of weapon range is kept while it is within the acquisition radius (True), or given up for the
     # nearest one (False).
@@ -46,8 +52,26 @@ class Rules:
     backswing_holds: bool = True
     # Group orders keep the formation of a compact group: everybody's goal is the point plus the own offset at creation.
     formation_move: bool = True
-    # Who gives way when units overlap: movers yield fully to attackers and to the other side, otherwise half and half.
-    attackers_hold_ground: bool = False
+    # Enemies prefer agents that are attacking to agents that are not, then take the nearest.
+    threats_first: bool = True
+    # When an enemy leaves a target that it could shoot for one that is attacking: "never", when that one is in weapon
+    # range too ("in_reach"), or as soon as it would acquire it ("in_sight").
+    threat_switch: str = "in_sight"
+    # Such a change of target also breaks off an attack that has been wound up but not released.
+    switch_interrupts: bool = True
+    # A hit enemy whose target is out of weapon range turns on the shooter; without it only enemies without a target do.
+    retaliation: bool = False
+    # Calls for help reach friends that walk without a target, not only idle ones.
+    help_reaches_walkers: bool = False
+    # Whose ground is held against friends that push: nobody's ("never"), that of units that wind up or are in backswing
+    # ("busy"), or that of all who stand with a target in range ("engaged").
+    ground_holding: str = "busy"
+    # Part of an overlap that a mover gives way to a unit that holds its ground, to an idle friend, to an idle foe.
+    yield_to_holders: float = 0.9
+    yield_to_idle_friends: float = 0.0
+    yield_to_idle_foes: float = 1.0
+    # Passes over all overlapping pairs in one loop.
+    push_passes: int = 1
     # Movers walk around standing units in steps of 45 degrees instead of stopping behind them; the engine's local
     # avoidance is unknown.
     steer_around: bool = False
@@ -59,9 +83,9 @@ class Rules:
     # An order to attack a group goes to the nearest member when it is given. When that one is dead the unit idles and
     # acquires what comes near (False) or attacks the nearest member left (True).
     group_order_moves_on: bool = False
-    # The colossus' target is hit some loops after its beams' sweep has ended (True) or has begun (False).
-    beam_delay_from_end: bool = True
-    # Turning (62 degrees per loop, at most 3 loops) is neglected; so is braking of the medivac.
+    # Units turn before they walk or fire (62.5 degrees a loop, the crawler's tentacle 22.5): a fact, to be switched off
+    # only to see what it does. Braking of the medivac is neglected.
+    turning: bool = True
 
     def __post_init__(self) -> None:
         """Raises: ValueError for values without a meaning."""
@@ -71,6 +95,15 @@ class Rules:
             raise ValueError(
                 f"cliff_clearance must lie in [0.5, 1], got {self.cliff_clearance!r}: 1 keeps to the walkable cells"
             )
+        require_known("threat_switch", self.threat_switch, THREAT_SWITCHES)
+        require_known("ground_holding", self.ground_holding, GROUND_HOLDINGS)
+        for name in ("yield_to_holders", "yield_to_idle_friends", "yield_to_idle_foes"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}: it is a part of an overlap")
+        if self.push_passes < 1:
+            raise ValueError(f"push_passes must be at least 1, got {self.push_passes!r}: it counts passes in one loop")
+        if not 0.0 <= self.acquire_beyond <= 9.0:
+            raise ValueError(f"acquire_beyond must lie in [0, 9], got {self.acquire_beyond!r}: it is a length")
         if self.scan_interval < 1:
             raise ValueError(f"scan_interval must be at least 1, got {self.scan_interval!r}: it counts game loops")
         if self.respawn_loops < 0:

@@ -7,13 +7,14 @@ array per quantity needs, and an episode's tables lie together in memory.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from skirmish.data.maps import MapSpec, layers
-from skirmish.data.units import UnitType, load_json
-from skirmish.physics.rules import Rules
+from skirmish.data.units import UnitType, unit_data
+from skirmish.physics.rules import GROUND_HOLDINGS, THREAT_SWITCHES, Rules
 
 IDLE, MOVE, ATTACK_UNIT, ATTACK_MOVE, HEAL_UNIT = 0, 1, 2, 3, 4  # orders
 NOBODY = -1
@@ -38,7 +39,8 @@ TAKEN = 21  # damage received, after armour, overkill included
 OVERKILL = 22  # part of TAKEN beyond what the unit had left
 RESTORED = 23  # health and shield that came back by regeneration and healing
 RADIUS, SEPARATION = 24, 25  # facts of the unit's type, here for the loops over pairs
-NUM_FLOATS = 26
+FACING_X, FACING_Y = 26, 27  # unit vector: where the body looks, or the turret of a structure
+NUM_FLOATS = 28
 
 # Rows of s (NS, U) int64.
 ALIVE = 0
@@ -52,20 +54,19 @@ HITS_LEFT = 7  # hits of the attack under way still to come
 MELEE_SHOT = 8  # the attack under way uses the close weapon
 MISSILE_TARGET = 9  # victim of the missile in flight, or NOBODY
 BEAM_AGE = 10  # loops since the sweep began, or -1
-BEAM_TARGET = 11  # the unit the sweep was aimed at
-BEAM_PENDING = 12  # beam hits under way to this unit: a 5-bit count for each of the next 12 loops
-BEAM_SOURCE = 13  # the unit whose beam touched this unit last
-BEAM_TOUCHED_A, BEAM_TOUCHED_B = 14, 15  # bit u % 64: already touched by the first / second beam of unit u
-HEALING = 16  # unit that is being healed in this loop, or NOBODY
-SCAN_WAIT = 17  # loops until the next search for a target
-HELP_WAIT = 18  # loops until the unit may call for help again
-DETOUR = 19  # side on which an obstacle is being passed: 0, 1, -1
-SINCE_HIT = 20  # loops since the unit was damaged
-BURST = 21  # 1: exploded in this loop, 2: earlier; 0 not
-HITS_TAKEN = 22  # hits received in this episode
-MOVING, ENGAGED = 23, 24  # scratch of one loop: walks; stands to shoot
-LAYERS = 25  # bit set of `maps.layers`
-NUM_INTS = 26
+BEAM_PENDING = 11  # beam hits under way to this unit: a 5-bit count for each of the next 12 loops
+BEAM_SOURCE = 12  # the unit whose beam touched this unit last
+BEAM_TOUCHED_A, BEAM_TOUCHED_B = 13, 14  # bit u % 64: already touched by the first / second beam of unit u
+HEALING = 15  # unit that is being healed in this loop, or NOBODY
+SCAN_WAIT = 16  # loops until the next search for a target
+HELP_WAIT = 17  # loops until the unit may call for help again
+DETOUR = 18  # side on which an obstacle is being passed: 0, 1, -1
+SINCE_HIT = 19  # loops since the unit was damaged
+BURST = 20  # 1: exploded in this loop, 2: earlier; 0 not
+HITS_TAKEN = 21  # hits received in this episode
+MOVING, ENGAGED = 22, 23  # scratch of one loop: walks; stands to shoot
+LAYERS = 24  # bit set of `skirmish.data.maps.layers`
+NUM_INTS = 25
 
 # Entries of `clock` (4,) int64 of one episode.
 DRAWS = 0  # random numbers drawn in this episode
@@ -82,7 +83,7 @@ K_LIGHT, K_ARMORED, K_BIOLOGICAL, K_STRUCTURE = 13, 14, 15, 16  # attributes, 0 
 K_ON_GROUND, K_IN_AIR = 17, 18  # planes, 0 or 1
 K_LAYERS = 19  # bit set of `maps.layers`
 K_MOVER = 20  # MOVER_*
-K_REACH, K_SLOP, K_ACQUIRE = 21, 22, 23  # range edge to edge (negative: no weapon); drift; max(range, scan floor)
+K_REACH, K_SLOP, K_ACQUIRE = 21, 22, 23  # range edge to edge (negative: no weapon); drift; acquisition radius
 K_PERIOD, K_JITTER_LOW, K_JITTER_HIGH, K_DAMAGE_POINT, K_BACKSWING = 24, 25, 26, 27, 28
 K_DAMAGE, K_BONUS_LIGHT, K_BONUS_ARMORED, K_ATTACKS, K_HIT_OFFSET = 29, 30, 31, 32, 33
 K_HITS_GROUND, K_HITS_AIR = 34, 35  # 0 or 1
@@ -90,12 +91,19 @@ K_DELIVERY = 36  # BY_*
 K_MISSILE_SPEED, K_FLIGHT = 37, 38
 K_MELEE_REACH, K_MELEE_DAMAGE_POINT = 39, 40  # reach negative: no close weapon
 K_BURST_RADIUS = 41
-K_BEAM_HALF, K_BEAM_SAMPLES, K_BEAM_RADIUS, K_BEAM_PERIOD, K_BEAM_TOUCH, K_BEAM_TARGET = 42, 43, 44, 45, 46, 47
+K_BEAM_HALF, K_BEAM_SAMPLES, K_BEAM_RADIUS, K_BEAM_PERIOD, K_BEAM_TOUCH = 42, 43, 44, 45, 46
+K_MELEE_PERIOD = 47
 K_HEAL_RATE, K_HEAL_COST, K_HEAL_RANGE, K_HEAL_SLOP, K_HEAL_AUTO_RANGE, K_HEAL_AUTO_ENERGY = 48, 49, 50, 51, 52, 53
-NUM_FACTS = 54
+K_TURN_COS, K_TURN_SIN = 54, 55  # of one loop's turn; -2: need not turn
+K_AIM_COS = 56  # of the widest angle from which one loop's turn lets it fire
+K_FACING_X, K_FACING_Y = 57, 58  # unit vector after creation
+NUM_FACTS = 59
 
 MOVER_GROUND, MOVER_CLIFF, MOVER_AIR, MOVER_NONE = 0, 1, 2, 3
+ARC_SLOP = 11.25  # degrees off its target at which a unit may fire: fact, CWeapon.ArcSlop
 HUNT_PERIOD = 8  # loops, half a second: fact of SMACv2's map script
+SWITCH_NEVER, SWITCH_IN_REACH, SWITCH_IN_SIGHT = 0, 1, 2  # as in rules.THREAT_SWITCHES
+HOLD_NEVER, HOLD_BUSY, HOLD_ENGAGED = 0, 1, 2  # as in rules.GROUND_HOLDINGS
 BY_HAND, BY_MISSILE, BY_FLIGHT, BY_BEAM, BY_BURST = 0, 1, 2, 3, 4  # instant; homing; fixed time; sweep; explosion
 
 
@@ -116,12 +124,20 @@ class Choices(NamedTuple):
     splash_to_edge: bool
     scan_interval: int
     backswing_holds: bool
-    attackers_hold_ground: bool
+    threats_first: bool
+    threat_switch: int  # SWITCH_*
+    switch_interrupts: bool
+    retaliation: bool
+    help_reaches_walkers: bool
+    ground_holding: int  # HOLD_*
+    yield_to_holders: float
+    yield_to_idle_friends: float
+    yield_to_idle_foes: float
     steer_around: bool
+    push_passes: int
     cliff_clearance: float
     enemy_medivac_follows: bool
     group_order_moves_on: bool
-    beam_delay_from_end: bool
     minimum_damage: float
     help_radius: float
     help_period: int
@@ -144,11 +160,17 @@ def facts(kinds: tuple[UnitType, ...], rules: Rules) -> np.ndarray:
         ]
         row[K_LAYERS], row[K_MOVER] = layers(t), movers[t.mover]
         row[K_REACH], row[K_MELEE_REACH], row[K_MELEE_DAMAGE_POINT] = -1.0, t.melee_range, t.melee_damage_point
+        row[K_MELEE_PERIOD] = t.melee_period
+        turn, slop = math.radians(t.turn_rate), math.radians(ARC_SLOP)
+        turns = rules.turning and t.turn_rate > 0.0
+        row[K_TURN_COS], row[K_TURN_SIN] = (math.cos(turn), math.sin(turn)) if turns else (-2.0, 0.0)
+        row[K_AIM_COS] = math.cos(min(math.pi, turn + slop)) if turns else -2.0
+        row[K_FACING_X], row[K_FACING_Y] = math.cos(math.radians(t.facing)), math.sin(math.radians(t.facing))
         if t.weapon:
             _fill_weapon(row, t, rules)
         if t.heal:
             h = t.heal
-            row[K_HEAL_RATE:] = h.rate, h.energy_per_health, h.range, h.slop, h.auto_range, h.auto_min_energy
+            row[K_HEAL_RATE:K_TURN_COS] = h.rate, h.energy_per_health, h.range, h.slop, h.auto_range, h.auto_min_energy
     return table
 
 
@@ -156,7 +178,7 @@ def _fill_weapon(row: np.ndarray, t: UnitType, rules: Rules) -> None:
     w = t.weapon
     assert w is not None
     row[K_REACH : K_HITS_GROUND] = (
-        w.range, w.slop, max(w.range, w.scan),
+        w.range, w.slop, max(w.range, w.scan) + rules.acquire_beyond,
         w.period, w.jitter[0] * rules.jitter_scale, w.jitter[1] * rules.jitter_scale, w.damage_point, w.backswing,
         w.damage, w.bonus.get("light", 0.0), w.bonus.get("armored", 0.0), w.attacks, w.hit_offset,
     )  # fmt: skip
@@ -164,8 +186,8 @@ def _fill_weapon(row: np.ndarray, t: UnitType, rules: Rules) -> None:
     row[K_MISSILE_SPEED], row[K_FLIGHT], row[K_BURST_RADIUS] = w.missile_speed, w.flight, w.burst_radius
     if w.beam:
         b = w.beam
-        row[K_BEAM_HALF : K_HEAL_RATE] = (
-            b.half_length, b.samples, b.search_radius, b.sample_period, b.touch_delay, b.target_delay
+        row[K_BEAM_HALF : K_MELEE_PERIOD] = (
+            b.half_length, b.samples, b.search_radius, b.sample_period, b.touch_delay
         )  # fmt: skip
         row[K_DELIVERY] = BY_BEAM
     elif w.burst_radius > 0:
@@ -180,8 +202,10 @@ def choices(spec: MapSpec, rules: Rules) -> Choices:
     """Scalars for the kernels; what is not a choice of `rules.Rules` comes from the data."""
     order = spec.enemy_order
     first, last = order.points[0] if order.points else (0.0, 0.0), order.points[-1] if order.points else (0.0, 0.0)
-    known = load_json("units.json")["rules"]
+    known = unit_data(spec.game_version)["rules"]
     chosen = {name: getattr(rules, name) for name in Choices._fields if hasattr(rules, name)}
+    chosen["threat_switch"] = THREAT_SWITCHES.index(rules.threat_switch)
+    chosen["ground_holding"] = GROUND_HOLDINGS.index(rules.ground_holding)
     return Choices(
         n_agents=spec.n_agents,
         map_x=float(spec.terrain.size[0]),

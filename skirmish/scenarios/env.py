@@ -124,8 +124,8 @@ class GeneratedEnv(SkirmishEnv):
         spec = build_spec(self.scenario)
         super().__init__(spec, num_envs=num_envs, observation=observation, seed=seed, rules=rules, **options)
         n, m, b = self.info.n_agents, self.info.n_enemies, num_envs
-        names = [kind.name for kind in self.spec.kinds]
-        self._kind_of = np.array([names.index(name) for name in self.scenario.types])  # type -> row of the profile
+        # (2, types) rows of the profile, of agents and of enemies
+        self._kind_of = np.array([[self.spec.row_of(t, agents=a) for t in self.scenario.types] for a in (True, False)])
         self._rank_of = np.array([AGENT_TYPE_ORDER.index(name) for name in self.scenario.types])
         self._battles, self._draws = CounterStreams(BATTLES), CounterStreams(TRAITS)
         facings = self.layout.facings
@@ -213,7 +213,8 @@ class GeneratedEnv(SkirmishEnv):
             spots = free_spots(points, names, self.rules.placement_gap, self.spec.terrain.size)
             order = np.arange(len(types))
             order[:n] = contract.agent_order(self._rank_of[types[:n]], spots[:n, 0], spots[:n, 1])
-            self._next_kinds[slot] = self._kind_of[types[order]]
+            self._next_kinds[slot, :n] = self._kind_of[0, types[order[:n]]]
+            self._next_kinds[slot, n:] = self._kind_of[1, types[order[n:]]]
             self._places[slot, :2] = self._places[slot, 2:] = spots[order].T
             self._draw_traits(slot, self._draws.at(seed, slot=slot, episode=episode))
             if episode == 0 or self.options.reward_scale_teams == "episode":

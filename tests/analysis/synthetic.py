@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from analysis.study import Run, Study, load_study
+from analysis.study import Group, Run, Study, load_study
 
 Curve = Callable[[Run, int], float]  # run, mark -> win rate
 
@@ -84,6 +84,7 @@ def make_run(study: Study, run: Run, directory: Path, win_rate: Curve) -> None:
     write_json(
         directory / "config.json",
         ({"env": group.env} if group.env else {})
+        | ({"unit_data": unit_data(group)} if run.backend == "skirmish" else {})
         | {
             "program": algorithm.program,
             "algorithm": algorithm.family,
@@ -101,6 +102,7 @@ def make_run(study: Study, run: Run, directory: Path, win_rate: Curve) -> None:
         directory / "provenance.json",
         {
             "backend": run.backend,
+            "unit_data": unit_data(group) if run.backend == "skirmish" else None,
             "command": ["python", "-m", *study.train_arguments(run)],
             "git_commit": "0123abc",
             "git_dirty": False,
@@ -117,6 +119,11 @@ def make_run(study: Study, run: Run, directory: Path, win_rate: Curve) -> None:
     (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     counters = {key: last[key] for key in ("env_steps", "updates", "episodes", "wall_seconds")}
     write_json(directory / "done.json", {**counters, "final": last})
+
+
+def unit_data(group: Group) -> str:
+    """What the simulator says it fights with."""
+    return str(group.env.get("game_version", "4.10"))
 
 
 def evaluation(episodes: int, mark: int, win_rate: float) -> dict[str, Any]:

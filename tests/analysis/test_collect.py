@@ -42,6 +42,7 @@ def test_table_holds_every_evaluation(study: Study, root: Path) -> None:
         "study": "toy",
         "group": "smac",
         "backend": "skirmish",
+        "unit_data": "4.10",
         "map": "3m",
         "algorithm": "no_awpo",
         "label": "without AWPO",
@@ -172,3 +173,55 @@ def test_incomplete_table_is_refused(study: Study, root: Path) -> None:
         collect.read(root / "evaluations.csv", study)
     with pytest.raises(StudyError, match="no such table"):
         collect.read(root / "nothing.csv", study)
+
+
+def change_config(root: Path, run: str, **values: Any) -> None:
+    """Set, or with None remove, keys of a run's config.json."""
+    path = root / run / "config.json"
+    config = {**json.loads(path.read_text()), **values}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+
+def test_runs_that_do_not_name_their_unit_data_are_superseded(study: Study, root: Path) -> None:
+    for run in study.runs():
+        if run.backend == "skirmish":
+            change_config(root, run.path.as_posix(), unit_data=None)
+    frame = collect.collect(study, root)
+    assert collect.made_by(frame, study.groups["smac"]) == "skirmish, unit data Liberty (superseded)"
+    assert collect.made_by(frame, study.groups["matrix"]) == "matrix"
+
+
+@pytest.mark.parametrize("other", ["4.6.2", None])
+def test_unit_data_are_never_mixed_in_a_group(study: Study, root: Path, other: str | None) -> None:
+    change_config(root, RUN, unit_data=other)
+    got = f"got '4.10' (3m/mazero/seed=0) and {other or collect.SUPERSEDED!r} (3m/no_awpo/seed=1)"
+    with pytest.raises(StudyError) as refusal:
+        collect.collect(study, root)
+    assert got.replace("and 4.6.2", "and '4.6.2'") in str(refusal.value) and "never mixed" in str(refusal.value)
+
+
+def test_a_study_that_names_a_game_version_gets_no_other(tmp_path: Path) -> None:
+    document = study_document()
+    document["groups"]["smac"]["env"] = {"game_version": "4.6.2"}
+    study = make_study(tmp_path, document)
+    make_runs(study, tmp_path / "runs", lambda run, mark: 0.0)
+    assert collect.made_by(collect.collect(study, tmp_path / "runs"), study.groups["smac"]).endswith("unit data 4.6.2")
+    for run in study.runs():
+        if run.backend == "skirmish":
+            change_config(tmp_path / "runs", run.path.as_posix(), unit_data="4.10")
+    with pytest.raises(StudyError, match=r"group smac must have one kind of unit data, '4\.6\.2', got '4\.10'"):
+        collect.collect(study, tmp_path / "runs")
+
+
+def test_a_table_older_than_the_column_is_read_as_superseded(study: Study, root: Path) -> None:
+    frame = collect.collect(study, root)
+    collect.write(frame.drop(columns="unit_data"), root / "old.csv", root / "old.parquet")
+    for name in ("old.csv", "old.parquet"):
+        old = collect.read(root / name, study)
+        assert list(old.columns) == list(collect.COLUMNS)
+        assert set(old.loc[old["backend"] == "skirmish", "unit_data"]) == {collect.SUPERSEDED}
+        assert set(old.loc[old["backend"] == "matrix", "unit_data"]) == {""}
+    frame.loc[frame["seed"] == 1, "unit_data"] = "4.6.2"
+    collect.write(frame, root / "mixed.csv")
+    with pytest.raises(StudyError, match="never mixed"):
+        collect.read(root / "mixed.csv", study)

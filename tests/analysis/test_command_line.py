@@ -45,6 +45,9 @@ def test_report_shows_what_exists_and_says_what_it_rests_on(done: tuple[Path, li
     assert "**SMAC** on backend `skirmish`: 3m; 400 environment steps per run, evaluated every 100 on 32 greedy" in page
     assert "not StarCraft II" in page and "With 2 seeds they show little more than the range" in page
     assert "- commit: 0123abc\n- machine: Test CPU, 2 CPUs, Linux\n" in page
+    assert "its unit data: 4.10." in page and "- unit data of the simulator: 4.10\n" in page
+    assert "## Figures: SMAC (backend skirmish, unit data 4.10)\n" in page
+    assert "## Figures: Matrix games (backend matrix)\n" in page
     assert "python -m mazero train --map 3m --seed 0" in page
     assert "- **without AWPO** (`no_awpo`): `mazero`, mazero, loss.awpo = False" in page
 
@@ -132,5 +135,6 @@ def test_report_names_the_options_of_the_environment(tmp_path: Path) -> None:
     document = study_document()
     document["groups"]["smac"]["env"] = {"action_failure": 0.1, "obs_noise": 0.05}
     study = make_study(tmp_path, document)
-    assert "Environment options: action_failure = 0.1, obs_noise = 0.05." in _protocol(study.groups["smac"], study)
-    assert "Environment options" not in _protocol(study.groups["matrix"], study)
+    page = _protocol(study.groups["smac"], study, "4.10")
+    assert "Environment options: action_failure = 0.1, obs_noise = 0.05." in page
+    assert "Environment options" not in _protocol(study.groups["matrix"], study, "")

@@ -61,7 +61,8 @@ def test_every_figure_states_backend_seeds_and_episodes(
     chosen = data[0].groups[group]
     text = texts(draw(data, name, group))
     assert text.startswith(chosen.title)
-    assert f"backend: {chosen.backend} · 2 seeds · {chosen.eval_episodes} evaluation episodes" in text
+    made_by = "skirmish, unit data 4.10" if group == "smac" else "matrix"
+    assert f"\nbackend {made_by}\n2 seeds · {chosen.eval_episodes} evaluation episodes\n" in text
 
 
 def test_win_rate_curves(data: tuple[Study, pd.DataFrame]) -> None:

@@ -51,7 +51,8 @@ def test_the_schema_knows_the_options_of_the_environments() -> None:
     known = set(envs.option_names("terran_5_vs_5")) | set(envs.option_names("matrix_1"))
     rules = {field.name for field in fields(Rules)}
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    assert set(schema["$defs"]["env"]["properties"]) == known - rules | {"jitter_scale"}
+    # game_version is no field of SMAC's options there, it chooses the unit data.
+    assert set(schema["$defs"]["env"]["properties"]) == known - rules | {"jitter_scale", "game_version"}
 
 
 def test_overrides_of_a_group_give_way_to_those_of_the_algorithm(tmp_path: Path) -> None:
@@ -166,3 +167,29 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
         load_study(tmp_path / "toy.yaml")
     with pytest.raises(StudyError, match="no study file"):
         load_studies(tmp_path / "nowhere")
+
+
+def test_studies_beside_real_runs_use_pymarl_protocol_and_its_game_version() -> None:
+    studies = load_studies()
+    group = studies["real_value_based"].groups["maps"]
+    assert {"2s3z", "2s_vs_1sc", "1c3s5z", "5m_vs_6m", "2c_vs_64zg"} == set(group.maps)
+    assert group.env_steps >= 500_000 and group.eval_every == 10_000 and group.eval_episodes == 32
+    assert group.env == {"game_version": "4.6.2"} and set(group.presets.values()) == {"published"}
+    easy = studies["real_easy"]
+    assert {name for item in easy.groups.values() for name in item.maps} == {
+        "3m",
+        "2m_vs_1z",
+        "2s_vs_1sc",
+        "so_many_baneling",
+    }
+    assert easy.groups["zealot"].algorithms == ("mappo", "qmix") and easy.groups["easy"].algorithms == ("mappo",)
+
+
+def test_a_game_version_is_a_text_on_its_way_to_training(tmp_path: Path) -> None:
+    document = study_document()
+    document["groups"]["smac"]["env"] = {"game_version": 4.10}
+    with pytest.raises(StudyError, match="game_version"):
+        make_study(tmp_path, document)
+    document["groups"]["smac"]["env"] = {"game_version": "4.10"}
+    study = make_study(tmp_path, document)
+    assert '--env game_version="4.10"' in " ".join(study.train_arguments(next(study.runs())))

@@ -117,12 +117,25 @@ def test_files(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
     )
     page = (tmp_path / "final.md").read_text(encoding="utf-8").splitlines()
     assert page[0].startswith(
-        "| group | backend | map | algorithm | seeds | eval episodes | final win rate | area under curve |"
+        "| group | backend | unit data | map | algorithm | seeds | eval episodes | final win rate | area under curve |"
     )
-    assert page[2].startswith("| smac | skirmish | 3m | MAZero | 2 | 32 | 0.88 [0.75, 1.00] | 0.44 [0.38, 0.50] |")
+    assert page[2].startswith(
+        "| smac | skirmish | 4.10 | 3m | MAZero | 2 | 32 | 0.88 [0.75, 1.00] | 0.44 [0.38, 0.50] |"
+    )
     assert "| QMIX | 0.50 | 2 | 0 | - | - | - |" in (tmp_path / "steps_to.md").read_text(encoding="utf-8")
 
 
 def test_markdown_escapes_and_shortens() -> None:
     table = pd.DataFrame({"label": ["a|b"], "x": [12345.678], "n": [7]})
     assert tables.markdown(table) == "| algorithm | x | n |\n| --- | --- | --- |\n| a\\|b | 12,346 | 7 |\n"
+
+
+def test_unit_data_stand_beside_the_backend(data: tuple[pd.DataFrame, Study]) -> None:
+    for name in TABLES:
+        table = tables.make(name, *data)
+        assert list(table.columns[1:3]) == ["backend", "unit_data"], name
+        assert set(table.loc[table["backend"] == "skirmish", "unit_data"]) <= {"4.10"}
+        assert set(table.loc[table["backend"] == "matrix", "unit_data"]) <= {""}
+    frame, study = data
+    without = frame.assign(unit_data="")
+    assert "unit_data" not in tables.make("final", without, study).columns

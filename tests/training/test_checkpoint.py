@@ -1,5 +1,8 @@
 """Checkpoints: exact round trip, atomic replacement, damage is noticed."""
 
+import hashlib
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -43,3 +46,19 @@ def test_a_failed_save_keeps_the_old_checkpoint(tmp_path):
 def test_a_missing_checkpoint_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="no checkpoint"):
         checkpoint.load(tmp_path / "c.pt")
+
+
+def test_a_large_array_is_written_as_it_is(tmp_path):
+    """Not as text, which would take a third more space, and not held in memory once more beside the pickle."""
+    array = np.random.default_rng(0).random(1_000_000, dtype=np.float32)
+    checkpoint.save(tmp_path / "c.pt", {"a": array})
+    assert array.nbytes < (tmp_path / "c.pt").stat().st_size < 1.01 * array.nbytes
+    assert np.array_equal(checkpoint.load(tmp_path / "c.pt")["a"], array)
+
+
+def test_a_checkpoint_of_the_older_writer_can_be_read(tmp_path):
+    buffer = io.BytesIO()
+    torch.save({"a": np.arange(3)}, buffer)
+    payload = buffer.getvalue()
+    (tmp_path / "c.pt").write_bytes(checkpoint.MAGIC + hashlib.sha256(payload).digest() + payload)
+    assert checkpoint.load(tmp_path / "c.pt")["a"].tolist() == [0, 1, 2]

@@ -111,3 +111,22 @@ def test_bad_schedules_are_refused(bad):
 def test_the_budget_is_the_last_mark_even_if_it_is_no_multiple():
     assert Schedule(env_steps=25, eval_every=10).marks == [0, 10, 20, 25]
     assert Schedule(env_steps=20, eval_every=10).marks == [0, 10, 20]
+
+
+def test_slow_checkpoints_come_seldom(tmp_path, monkeypatch):
+    """A checkpoint that takes 4 seconds is written every 4 / 0.05 = 80 seconds at most, though 3 were asked for."""
+    clock, saved = [0.0], []
+
+    class Slow(Counter):
+        def advance(self):
+            super().advance()
+            clock[0] += 3.0
+
+        def state_dict(self):
+            saved.append(clock[0])
+            clock[0] += 4.0
+            return super().state_dict()
+
+    monkeypatch.setattr("training.loop.time.monotonic", lambda: clock[0])
+    start(tmp_path / "a", Slow(), env_steps=300, checkpoint_seconds=3.0)
+    assert saved == [3.0, 88.0, 173.0, 258.0, 316.0]  # the last one closes the run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import signal
@@ -112,6 +113,16 @@ def test_command_line_of_a_run_comes_from_the_study(sandbox: Sandbox) -> None:
         " --threads 1 --progress lines $TENSORBOARD 2>&1 | tee -a results/toy/logs/skirmish/3m/no_awpo/seed=1.log"
     ) in result.stdout + result.stderr
     assert "NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 " in result.stdout + result.stderr
+
+
+def test_game_version_of_a_study_reaches_the_run_and_its_results(sandbox: Sandbox) -> None:
+    sandbox.document["groups"]["smac"]["env"] = {"game_version": "4.10"}  # a text that looks like a number
+    sandbox.write(sandbox.document)
+    result = sandbox.run("-p", TABLE)
+    assert result.returncode == 0, result.stderr
+    assert "--device cpu --env 'game_version=\"4.10\"' --out results/toy" in result.stdout + result.stderr
+    with open(sandbox.path / TABLE, encoding="utf-8") as file:
+        assert {row["unit_data"] for row in csv.DictReader(file)} == {"4.10"}
 
 
 def test_backend_option_moves_the_study_to_a_folder_of_its_own(sandbox: Sandbox) -> None:
