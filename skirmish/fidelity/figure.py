@@ -116,7 +116,14 @@ def _lengths(part: SubFigure, records: list[Record], height: float) -> None:
     grid = part.subplots(rows, COLUMNS, squeeze=False, sharey=True)
     margins = {"left": 0.42 / WIDTH, "right": 1 - 0.08 / WIDTH, "bottom": 0.33 / height, "top": 1 - 0.3 / height}
     part.subplots_adjust(**margins, hspace=0.62, wspace=0.12)
-    part.text(0.012, 1 - 0.02 / height, "Length of a battle of random play", fontsize=8, fontweight="bold", va="top")
+    part.text(
+        0.012,
+        1 - 0.02 / height,
+        "Length of a battle of random play, first of its game",
+        fontsize=8,
+        fontweight="bold",
+        va="top",
+    )
     for axes, r in zip(grid.flat, records, strict=False):
         assert r.sample is not None
         real = targets.random_lengths(r.map)
@@ -157,7 +164,7 @@ def _cumulative(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _untrained(part: SubFigure, records: list[Record], height: float) -> None:
     """All networks of a map as points, the median as a line."""
     axes = _axes(part, height, 0.42, 0.3, 0.08, 0.25)
-    _title(axes, "Return of untrained networks, greedy, mean of 32 battles")
+    _title(axes, "Return of untrained networks, one point each, greedy")
     rng = np.random.default_rng(0)  # places points side by side; no number hangs on it
     for column, r in enumerate(records):
         assert r.sample is not None
@@ -198,7 +205,7 @@ def _rates(part: SubFigure, records: list[Record], height: float, *, title: str)
 def _scripts(part: SubFigure, records: list[Record], height: float) -> None:
     """Win rates of the scripts that must win, with the least rate as a mark."""
     axes = _axes(part, height, 0.42, 0.42, 0.08, 0.25)
-    _title(axes, "Scripts that must win")
+    _title(axes, "Scripts that must win at least so often")
     for place, r in enumerate(records):
         axes.bar(place, r.simulated, 0.45, color=OURS)
         axes.plot([place - 0.36, place + 0.36], [_least(r)] * 2, color=REAL, linewidth=1.4)
