@@ -14,6 +14,7 @@ import numpy as np
 
 from skirmish.data.maps import map_names
 from skirmish.faces.vector import SkirmishEnv
+from skirmish.fidelity import commands as fidelity
 from skirmish.physics.rules import Rules
 from skirmish.pictures.watch import add_flags, add_output_flags, shooting, watch_script
 from skirmish.policies import POLICIES, make_policy
@@ -141,14 +142,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             sub.add_argument("--episodes", type=int, default=1000, help="number of episodes (default 1000)")
             sub.add_argument("--seed", type=int, default=0, help="seed of all randomness (default 0)")
             sub.add_argument("--csv", type=Path, help="also write the statistics to this file")
+    fidelity.add_commands(commands)
     arguments = parser.parse_args(argv)
     if arguments.command == "maps":
         print("\n".join(map_names()))
         return 0
     if arguments.command in ("watch", "gallery"):
         return _draw(arguments)
-    run = {"episodes": arguments.episodes, "seed": arguments.seed}
     try:
+        if arguments.command in fidelity.COMMANDS:
+            print(fidelity.run(arguments))
+            return 0
+        run = {"episodes": arguments.episodes, "seed": arguments.seed}
         if arguments.command == "survey":
             pairs = [(name, policy) for name in map_names() for policy in POLICIES]
             outcomes = {f"{name} {policy}": play(name, policy=policy, **run) for name, policy in pairs}
