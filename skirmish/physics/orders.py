@@ -5,8 +5,7 @@ Arguments as in `combat.py`; clock (4,) int64, key (2,) uint64 and b: the episod
 
 from __future__ import annotations
 
-from numba import njit
-
+from skirmish.compiled import njit
 from skirmish.physics.combat import can_hit, edge_distance, hits_per_attack, in_reach, untouched
 from skirmish.physics.draws import uniform
 from skirmish.physics.movement import walk_towards
