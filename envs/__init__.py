@@ -87,4 +87,3 @@ def _backend(name: str, backend: str | None) -> str:
         names += scenario_names()
     require_known("environment" if backend == "matrix" else "map", name, names)
     return backend
-

@@ -180,7 +180,7 @@ def _draw(arguments: argparse.Namespace) -> int:
             from skirmish.pictures.gallery import write_gallery  # imported late: matplotlib takes a moment to load
 
             written = write_gallery(arguments.out, force=arguments.force)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
     print(written)

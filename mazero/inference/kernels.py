@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from mazero.inference.jit import njit
 from mazero.inference.tiles import (
     RELU,
     START_FROM_OUT,

@@ -12,9 +12,11 @@ from __future__ import annotations
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from mazero.inference.jit import njit
 
 LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8  # floats in a vector register
 PANEL = 2 * LANES  # columns of a tile: with 6 rows, 12 of AVX2's 16 registers hold sums

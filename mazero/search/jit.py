@@ -4,7 +4,11 @@ Kernels loop over roots; the roots share scratch memory and nothing else. They i
 root's part would cost numba a count of references each time, an atomic operation.
 """
 
-from numba import njit
+from pathlib import Path
+
+from skirmish.compiled import compiler_of
+
+njit = compiler_of(Path(__file__).parent)
 
 # error_model: no check for divisions by zero, of which there are none; the check would forbid vector instructions.
 kernel = njit(cache=True, nogil=True, error_model="numpy")

@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
 
+from skirmish.compiled import njit
 from skirmish.contract.layout import (
     P_ALLY_BIT,
     P_COOLDOWN_MAX,
@@ -31,6 +31,7 @@ from skirmish.contract.layout import (
     Layout,
 )
 from skirmish.physics.tables import COOLDOWN, ENERGY, HEALTH, SHIELD, X, Y
+from skirmish.slotwise import SlotKernel
 
 
 def agent_state_blocks(layout: Layout) -> dict[str, tuple[int, int]]:
@@ -117,8 +118,8 @@ def _write_agent(units, kinds, profile, layout, available, last_action, b, i, ro
         row[end + last_action[b, i]] = 1.0
 
 
-@njit(parallel=True, cache=True)
-def fill_agent_state(units, kinds, profile, layout, available, last_action, t, slots, out):
+@SlotKernel
+def fill_agent_state(units, kinds, profile, layout, available, last_action, t, slots, out, first, last):
     """Central inputs of the slots marked True.
 
     Args:
@@ -127,8 +128,7 @@ def fill_agent_state(units, kinds, profile, layout, available, last_action, t, s
       out: (B, n, F) float32, filled.
     """
     size = out.shape[2]
-    for slot in prange(slots.shape[0]):
-        b = np.uint64(slot)
+    for b in range(first, last):
         if not slots[b]:
             continue
         for i in range(layout.n):

@@ -22,8 +22,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
 
+from skirmish.compiled import njit
 from skirmish.contract.layout import (
     GEN_HEALERS,
     MMM_HEALERS,
@@ -40,6 +40,7 @@ from skirmish.contract.layout import (
     Layout,
 )
 from skirmish.physics.tables import COOLDOWN, ENERGY, HEALTH, SHIELD, X, Y
+from skirmish.slotwise import SlotKernel
 
 UNDECIDED, WIN, LOSS, DRAW = 0, 1, 2, 3  # results; SMAC's own codes are None, 1, -1, 0
 
@@ -124,15 +125,14 @@ def fill_state_from_obs(obs: np.ndarray, slots: np.ndarray, out: np.ndarray) -> 
     out[slots] = obs[slots].reshape(-1, out.shape[1])
 
 
-@njit(parallel=True, cache=True)
-def fill_available(units, kinds, profile, layout, grids, slots, out):
+@SlotKernel
+def fill_available(units, kinds, profile, layout, grids, slots, out, first, last):
     """Availability of the slots marked True: moves by one neighbouring cell, targets within the mask's range.
 
     A healer's targets are its team mates; with fewer of them than enemies the last entries stay False.
     """
     half = layout.move_amount / 2.0
-    for slot in prange(slots.shape[0]):
-        b = np.uint64(slot)
+    for b in range(first, last):
         if not slots[b]:
             continue
         for i in range(layout.n):
@@ -284,16 +284,15 @@ def _write_own(units, kinds, profile, layout, last_action, b, i, row, at):
     return at
 
 
-@njit(parallel=True, cache=True)
-def fill_obs(units, kinds, profile, layout, grids, available, last_action, t, slots, out):
+@SlotKernel
+def fill_obs(units, kinds, profile, layout, grids, available, last_action, t, slots, out, first, last):
     """Observations of the slots marked True. A dead agent's vector is zero, except its id in the mazero family.
 
     Order of the blocks: move, enemies, allies, own (smac); allies, enemies, move, own, id (mazero). The time step, if
     asked for, is appended for the dead as well, as in SMAC; there it stands behind an entry that stays 0.
     """
     size = out.shape[2]
-    for slot in prange(slots.shape[0]):
-        b = np.uint64(slot)
+    for b in range(first, last):
         if not slots[b]:
             continue
         for i in range(layout.n):
@@ -318,15 +317,14 @@ def fill_obs(units, kinds, profile, layout, grids, available, last_action, t, sl
                 row[end - layout.n + i] = 1.0
 
 
-@njit(parallel=True, cache=True)
-def fill_state(units, kinds, profile, layout, last_action, t, slots, out):
+@SlotKernel
+def fill_state(units, kinds, profile, layout, last_action, t, slots, out, first, last):
     """State of the slots marked True: ally rows, enemy rows, last actions, time step.
 
     A healer shows its energy where other agents show their cooldown.
     """
     cx, cy = layout.map_x / 2.0, layout.map_y / 2.0
-    for slot in prange(slots.shape[0]):
-        b = np.uint64(slot)
+    for b in range(first, last):
         if not slots[b]:
             continue
         row = out[b]
@@ -412,8 +410,8 @@ def _battle_reward(units, layout, terms, b, previous, flagged):
     return enemy_loss + deaths - ally_loss
 
 
-@njit(parallel=True, cache=True)
-def settle(units, kinds, profile, layout, terms, slots, previous, flagged, reward, result):
+@SlotKernel
+def settle(units, kinds, profile, layout, terms, slots, previous, flagged, reward, result, first, last):
     """Reward and result code of one step in the slots marked True (just stepped, not finished before).
 
     Sparse rewards leave the death flags alone, and reward_scale divides them too, as in SMAC.
@@ -423,8 +421,7 @@ def settle(units, kinds, profile, layout, terms, slots, previous, flagged, rewar
       flagged: (B, U) bool death flags of the episode, updated.
       reward: (B,) float64, result: (B,) int64, filled; other slots get reward 0 and keep their result.
     """
-    for slot in prange(slots.shape[0]):
-        b = np.uint64(slot)
+    for b in range(first, last):
         reward[b] = 0.0
         if not slots[b]:
             continue

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
 
+from skirmish.compiled import njit
 from skirmish.contract import smac as contract
 from skirmish.contract.layout import (
     P_ALLY_BIT,
@@ -30,6 +30,7 @@ from skirmish.contract.layout_v2 import SceneLayout, Traits
 from skirmish.contract.smac import _distance, _write_body, _write_moves, _write_place
 from skirmish.physics.draws import uniform
 from skirmish.physics.tables import COOLDOWN, ENERGY, HEALTH, NOBODY, SHIELD, X, Y
+from skirmish.slotwise import SlotKernel
 
 FIRST_FACING = 6  # action id
 SLOPE_GUARD = 1e-7  # SMACv2 keeps the divisors of its slopes this far away from 0
@@ -110,12 +111,12 @@ def _in_cone(units, b, i, j, traits, facings):
     return abs(math.atan(dy / dx) - math.atan(fy / fx)) < math.pi / facings
 
 
-@njit(parallel=True, cache=True)
-def _spread(units, kinds, profile, layout, traits, within, slots, in_range, out):
+@SlotKernel
+def _spread(units, kinds, profile, layout, traits, within, slots, in_range, out, first, last):
     """Move the targets behind the facings; cut them to the cone, or open them if they are not masked."""
-    for slot in prange(slots.shape[0]):
-        if slots[slot]:
-            _spread_slot(units, kinds, profile, layout, traits, within, np.int64(slot), in_range, out)
+    for b in range(first, last):
+        if slots[b]:
+            _spread_slot(units, kinds, profile, layout, traits, within, np.int64(b), in_range, out)
 
 
 @njit(cache=True)
@@ -142,8 +143,8 @@ def _spread_slot(units, kinds, profile, layout, traits, within, b, in_range, out
             out[b, i, first + k] = can
 
 
-@njit(parallel=True, cache=True)
-def to_orders(actions, layout, facing, chance, in_range, key, episodes, t, checked, slots, orders):
+@SlotKernel
+def to_orders(actions, layout, facing, chance, in_range, key, episodes, t, checked, slots, orders, first, last):
     """What the agents' actions mean to the simulator, in the slots marked True; turns the agents that face anew.
 
     Facings, attacks that fail and (without action_mask) attacks out of range give no order, so the last one stands.
@@ -153,10 +154,9 @@ def to_orders(actions, layout, facing, chance, in_range, key, episodes, t, check
       checked: False for scripts: nothing fails and nothing is out of range.
       orders: (B, n) int64 action ids without facings, filled.
     """
-    for slot in prange(slots.shape[0]):
-        if slots[slot]:
-            b = np.int64(slot)  # kernels below would be compiled for its unsigned type a second time
-            _order_slot(actions, layout, facing, chance, in_range, key, episodes, t, checked, b, orders)
+    for b in range(first, last):
+        if slots[b]:
+            _order_slot(actions, layout, facing, chance, in_range, key, episodes, t, checked, np.int64(b), orders)
 
 
 @njit(cache=True)
@@ -317,21 +317,22 @@ def _write_own(units, kinds, profile, layout, traits, last_action, b, i, row, at
     return at
 
 
-@njit(parallel=True, cache=True)
+@SlotKernel
 def fill_obs(
-    units, kinds, profile, layout, grids, available, in_range, traits, memory, last_action, t, episodes, key, slots, out
-):
+    units, kinds, profile, layout, grids, available, in_range, traits, memory, last_action, t, episodes, key, slots,
+    out, first, last,
+):  # fmt: skip
     """Observations of the slots marked True, the agents visited in an order drawn for this step; updates the memory.
 
     A dead agent's vector is zero, except for its id (mazero family) and the time step.
 
     Args: t, episodes: (B,) int64 counters; key: (2,) uint64; they are all that random numbers depend on.
     """
-    for slot in prange(slots.shape[0]):
-        if slots[slot]:
+    for b in range(first, last):
+        if slots[b]:
             _observe_slot(
                 units, kinds, profile, layout, grids, available, in_range, traits, memory, last_action, t, episodes,
-                key, np.int64(slot), out,
+                key, np.int64(b), out,
             )  # fmt: skip
 
 
@@ -427,12 +428,12 @@ def _write_state_row(units, kinds, profile, layout, traits, b, j, row, at):
     return at + layout.bits
 
 
-@njit(parallel=True, cache=True)
-def fill_state(units, kinds, profile, layout, traits, last_action, t, slots, out):
+@SlotKernel
+def fill_state(units, kinds, profile, layout, traits, last_action, t, slots, out, first, last):
     """State of the slots marked True: ally rows, enemy rows, last actions, time step; rows of the dead are zero."""
-    for slot in prange(slots.shape[0]):
-        if slots[slot]:
-            _write_state(units, kinds, profile, layout, traits, last_action, t, np.int64(slot), out)
+    for b in range(first, last):
+        if slots[b]:
+            _write_state(units, kinds, profile, layout, traits, last_action, t, np.int64(b), out)
 
 
 @njit(cache=True)

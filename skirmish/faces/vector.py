@@ -24,6 +24,7 @@ from skirmish.faces.slots import EnvInfo, Slots
 from skirmish.physics import loop, tables
 from skirmish.physics.rules import Rules
 from skirmish.physics.terrain import build_ground
+from skirmish.progress import announcer
 
 
 class SkirmishEnv(Slots):
@@ -147,8 +148,11 @@ class SkirmishEnv(Slots):
             self._key[:] = seed & 0xFFFFFFFF, seed >> 32
             self.clocks[:, tables.EPISODE] = -1
             self.clocks[:, tables.HEAD_START] = 0
-        self._started = True
-        self._begin(np.ones(self.num_envs, np.bool_))
+        rehearse, self._started = not self._started, True
+        with announcer.together():
+            self._begin(np.ones(self.num_envs, np.bool_))
+            if rehearse:
+                self._rehearse()
 
     def reset_done(self) -> None:
         """New episodes in finished slots."""
@@ -188,7 +192,7 @@ class SkirmishEnv(Slots):
         """
         self._require_started()
         actions = self._checked_actions(actions) if checked else self._scripted(actions)
-        yield from self._advance(actions, [1] * int(self.options.step_mul), checked=checked)
+        yield from self._advance(actions, [1] * int(self.options.step_mul), ~self.finished, checked=checked)
 
     def snapshot(self) -> Snapshot:
         """Copies of everything that changes; observations are rebuilt by `restore`."""
@@ -204,6 +208,11 @@ class SkirmishEnv(Slots):
     def _build_contract(self, *, mazero: bool) -> tuple[Any, np.ndarray]:
         """Layout, and (K, NUM_PROFILE) profile with rows as in `spec.kinds`."""
         return build_layout(self.spec, self.options, mazero=mazero), build_profile(self.spec)
+
+    def _rehearse(self) -> None:
+        """A step of no battle: what it compiles is there before the first one, and nothing else happens."""
+        for _ in self._advance(np.zeros_like(self.last_action), [1], np.zeros(self.num_envs, np.bool_), checked=True):
+            pass
 
     def _require_started(self) -> None:
         if not self._started:
@@ -239,7 +248,7 @@ class SkirmishEnv(Slots):
         self._places[:] = _places(self.spec, self.rules)
 
     def _step(self, actions: np.ndarray, *, checked: bool) -> None:
-        for _ in self._advance(actions, self._pieces(), checked=checked):
+        for _ in self._advance(actions, self._pieces(), ~self.finished, checked=checked):
             pass
 
     def _pieces(self) -> list[int]:
@@ -258,9 +267,8 @@ class SkirmishEnv(Slots):
         seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout)
         contract.settle(*seen, self._terms, running, previous, self._flagged, self._reward64, self.result)
 
-    def _advance(self, actions: np.ndarray, pieces: list[int], *, checked: bool) -> Iterator[None]:
-        """One step in pieces of so many game loops; yields after each piece, then settles and describes."""
-        running = ~self.finished
+    def _advance(self, actions: np.ndarray, pieces: list[int], running: np.ndarray, *, checked: bool) -> Iterator[None]:
+        """One step of the running slots in pieces of so many game loops; yields after each, then settles, describes."""
         previous = self.units[:, tables.HEALTH] + self.units[:, tables.SHIELD]
         setting = (self._facts, self._choices, self._ground, self._key)
         orders, fighting, left = self._orders(actions, running, checked=checked), running, sum(pieces)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from skirmish.compiled import njit
 from skirmish.physics.tables import (
     ALIVE,
     BACKSWING,

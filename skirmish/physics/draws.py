@@ -7,8 +7,8 @@ slot): a stream is saved by saving its counters, and slots never share numbers.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from skirmish.compiled import njit
 from skirmish.physics.tables import DRAWS, EPISODE
 
 _MASK32 = np.uint64(0xFFFFFFFF)

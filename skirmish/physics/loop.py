@@ -11,8 +11,7 @@ over the fields of all tables and tuples, which cost more than the work itself (
 
 from __future__ import annotations
 
-from numba import njit, prange
-
+from skirmish.compiled import njit
 from skirmish.physics.combat import heal, regenerate, strike
 from skirmish.physics.draws import uniform
 from skirmish.physics.movement import inside, keep_inside, push_apart, steer
@@ -61,6 +60,7 @@ from skirmish.physics.tables import (
     X,
     Y,
 )
+from skirmish.slotwise import SlotKernel
 
 
 @njit(cache=True, inline="always")
@@ -155,7 +155,7 @@ def _first_order(f, s, k, choices, i):
         f[ORDER_X, i], f[ORDER_Y, i] = f[X, i], f[Y, i]
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _run(f, s, k, choices, ground, clock, key, b, loops):
     """Game loops of one episode.
 
@@ -172,14 +172,14 @@ def _run(f, s, k, choices, ground, clock, key, b, loops):
             break
 
 
-@njit(parallel=True, cache=True)
-def spawn(floats, ints, clocks, k, choices, ground, places, kinds, key, slots):
+@SlotKernel
+def spawn(floats, ints, clocks, k, choices, ground, places, kinds, key, slots, first, last):
     """Start the next episode in the slots marked True; EPISODE and HEAD_START are read, not advanced.
 
     Args: floats (B, NF, U), ints (B, NS, U), clocks (B, 4), k (K, NK), places (B, 4, U), kinds (B, U), key (2,)
     uint64, slots (B,) bool.
     """
-    for b in prange(slots.shape[0]):
+    for b in range(first, last):
         if slots[b]:
             f, s, clock = floats[b], ints[b], clocks[b]
             clock[DRAWS] = clock[LOOPS] = 0
@@ -187,13 +187,13 @@ def spawn(floats, ints, clocks, k, choices, ground, places, kinds, key, slots):
             _run(f, s, k, choices, ground, clock, key, b, clock[HEAD_START])
 
 
-@njit(parallel=True, cache=True)
-def advance(floats, ints, clocks, k, choices, ground, key, slots, actions, move_amount, loops):
+@SlotKernel
+def advance(floats, ints, clocks, k, choices, ground, key, slots, actions, move_amount, loops, first, last):
     """Orders for the agents, then `loops` game loops, in the slots marked True.
 
     Args: arrays as for `spawn`; actions (B, n) int64; move_amount: length of a move order.
     """
-    for b in prange(slots.shape[0]):
+    for b in range(first, last):
         if slots[b]:
             f, s, clock = floats[b], ints[b], clocks[b]
             for i in range(choices.n_agents):

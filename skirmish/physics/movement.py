@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from skirmish.compiled import njit
 from skirmish.physics.tables import (
     ALIVE,
     BACKSWING,

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from skirmish.compiled import njit
 from skirmish.physics.combat import can_hit, edge_distance, hits_per_attack, in_reach, untouched
 from skirmish.physics.draws import uniform
 from skirmish.physics.movement import fights, turn_to, walk_towards

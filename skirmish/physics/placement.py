@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from skirmish.compiled import njit
 from skirmish.data.maps import _lattice, layers
 from skirmish.data.units import unit_type
 from skirmish.physics.tables import TOUCH

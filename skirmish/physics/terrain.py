@@ -12,8 +12,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from skirmish.compiled import njit
 from skirmish.data.maps import Terrain, Wall, load_terrain
 
 # Columns of `walls` (W, 8) float64: ends, unit normal (left of the direction), sides, 1 if cliff walkers pass.

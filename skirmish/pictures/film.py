@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageChops
-from PIL.GifImagePlugin import getdata, getheader
 
+from skirmish.extras import DISTRIBUTION
 from skirmish.pictures.ground import GROUND_HIGH, GROUND_LOW
+from skirmish.pictures.pillow import Image, ImageChops, getdata, getheader
 from skirmish.pictures.sprites import ACID, ALLY, ENEMY, ENERGY, HEAL, INK, SHIELD, WHITE, mix
 
 CENTISECONDS = 100  # per second: the unit of a GIF's delays
@@ -47,7 +47,10 @@ def require_outputs(paths: Sequence[Path], suffixes: Iterable[str], *, force: bo
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
             raise ValueError(f"cannot write {path}: {folder} is not a folder that can be written to")
         if path.suffix.lower() == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
-            raise ValueError(f"cannot write {path}: MP4 needs the package imageio-ffmpeg, install it or write a .gif")
+            raise ValueError(
+                f"cannot write {path}: MP4 needs the package imageio-ffmpeg, which is not installed: "
+                f"write a .gif, or pip install '{DISTRIBUTION}[films]'"
+            )
 
 
 class Film(ABC):

@@ -7,19 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from skirmish.data.maps import load_map, map_names
 from skirmish.data.units import UnitType
+from skirmish.extras import needed_for
 from skirmish.faces.vector import SkirmishEnv
 from skirmish.pictures.film import require_outputs
 from skirmish.pictures.ground import GROUND_HIGH, GROUND_LOW, VOID
 from skirmish.pictures.render import Painter
 from skirmish.pictures.sprites import ALLY, ENEMY, Colour, Sprites
+
+with needed_for("figures", "matplotlib", extra="figures"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
 FORMATS = (".png", ".svg", ".pdf")
 DPI = 200

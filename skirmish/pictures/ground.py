@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from skirmish.data.maps import LEVEL_HEIGHTS, Terrain, Wall
+from skirmish.pictures.pillow import Image, ImageDraw
 from skirmish.pictures.sprites import Colour
 
 GROUND_LOW: Colour = (206, 199, 184)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from PIL import ImageDraw
-
+from skirmish.pictures.pillow import ImageDraw
 from skirmish.pictures.sprites import ALLY, ENEMY, INK, SHIELD, WHITE, Colour, font, mix
 
 HUD_SHARE = 0.075  # height of the strip above the battle, as a part of the frame's width

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from skirmish.contract.smac import DRAW, LOSS, WIN
 from skirmish.data.units import UnitType
@@ -37,6 +36,7 @@ from skirmish.physics.tables import (
 from skirmish.pictures.ground import VOID, fitting_view, paint_ground
 from skirmish.pictures.hud import HUD_SHARE, draw_banner, draw_hud
 from skirmish.pictures.moments import Moment, Moments
+from skirmish.pictures.pillow import Image, ImageDraw
 from skirmish.pictures.sprites import ACID, ALLY, ENEMY, HEAL, INK, WHITE, Colour, Palette, Sprites, mix
 from skirmish.pictures.sprites import ENERGY as ENERGY_COLOUR
 from skirmish.pictures.sprites import SHIELD as SHIELD_COLOUR

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
-
 from skirmish.data.units import UnitType
+from skirmish.pictures.pillow import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -49,9 +48,13 @@ ENEMY = Palette(body=(240, 138, 36), deep=(98, 41, 4), light=(255, 228, 178))
 
 @cache
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as matplotlib brings it along."""
-    import matplotlib
-
+    """DejaVu Sans as matplotlib brings it along; without matplotlib Pillow's own, which has no bold."""
+    try:
+        import matplotlib
+    except ImportError:
+        plain = ImageFont.load_default(size)
+        assert isinstance(plain, ImageFont.FreeTypeFont)  # with a size it is
+        return plain
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
 

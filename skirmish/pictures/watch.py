@@ -7,15 +7,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skirmish.checks import require_known
 from skirmish.data.maps import MapSpec, load_map
 from skirmish.faces.vector import SkirmishEnv
-from skirmish.pictures.film import FORMATS, Films, require_outputs
-from skirmish.pictures.render import SIZES, Painter
 from skirmish.policies import POLICIES, make_policy
+
+# Films and painters are imported late: the flags are wanted where nothing can be drawn, too.
+if TYPE_CHECKING:
+    from skirmish.pictures.film import Films
+    from skirmish.pictures.render import Painter
 
 HOLD = 1.2  # seconds that the outcome stays
 
@@ -34,7 +38,10 @@ class Shooting:
     force: bool = False  # replace existing files
 
     def check(self, spec: MapSpec) -> None:
-        """Raises: ValueError for what cannot be filmed on this map, before anything was written."""
+        """Raises: ValueError for what cannot be filmed on this map, before any work; ImportError without Pillow."""
+        from skirmish.pictures.film import FORMATS, require_outputs
+        from skirmish.pictures.render import SIZES
+
         require_outputs(self.out, FORMATS, force=self.force)
         _require("episodes", self.episodes, 1, None, "it is how many to film")
         _require("seed", self.seed, 0, 2**64 - 1, "it is the seed of these episodes")
@@ -111,6 +118,9 @@ def record(
       begin: called when an episode has begun.
     Returns: a line per film for people.
     """
+    from skirmish.pictures.film import Films
+    from skirmish.pictures.render import Painter
+
     painter = Painter(env, size=how.size, agent=how.agent)
     outcomes = []
     with Films(how.out, how.fps) as films:

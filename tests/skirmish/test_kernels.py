@@ -14,10 +14,12 @@ from skirmish.physics import draws
 ROOT = Path(__file__).parents[2]
 
 EPISODE = """
+import os
 import sys
 import numpy as np
 import numba
 import envs
+from skirmish.slotwise import threads_for
 
 def run(name, num_envs, steps, seed):
     env = envs.make(name, num_envs=num_envs, observation="mazero")
@@ -80,18 +82,68 @@ def test_compiled_and_interpreted_kernels_agree(tmp_path):
         np.testing.assert_array_equal(compiled[key], interpreted[key], err_msg=key)
 
 
-def test_result_does_not_depend_on_the_number_of_threads():
+@pytest.mark.parametrize("name", ["8m", "terran_5_vs_5_epo"])
+def test_result_does_not_depend_on_the_number_of_threads(name):
     code = """
 results = []
 for threads in (1, 2):
     numba.set_num_threads(threads)
-    results.append(run("8m", 37, 45, 9))
+    assert threads_for(61, 5) == threads  # few enough for one thread would prove nothing
+    results.append(run(sys.argv[1], 61, 45, 9))
 assert results[0]["seen"].any()
 for key in results[0]:
     np.testing.assert_array_equal(results[0][key], results[1][key], err_msg=key)
 print("same")
 """
-    assert run_python(code, [], NUMBA_NUM_THREADS="2").strip() == "same"
+    assert run_python(code, [name], NUMBA_NUM_THREADS="2").strip() == "same"
+
+
+def test_one_battle_starts_no_threads():
+    code = """
+run("27m_vs_30m", 1, 2, 0)
+try:
+    numba.threading_layer()
+except ValueError:
+    print("none")
+run("3m", 50, 2, 0)
+print(numba.threading_layer())
+"""
+    none, layer = run_python(code, [], NUMBA_NUM_THREADS="2").split()
+    assert none == "none" and layer in ("omp", "tbb", "workqueue")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("battles", [1, 50])
+def test_a_process_that_has_stepped_can_fork(tmp_path, battles):
+    """Children play few battles and many, whatever was played before; with GNU OpenMP numba alone would end them."""
+    code = """
+run("3m", int(sys.argv[1]), 4, 5)
+child = os.fork()
+if child == 0:
+    np.savez(sys.argv[2], few=run("3m", 1, 4, 5)["seen"], many=run("3m", 50, 4, 6)["seen"])
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+seen = np.load(sys.argv[2])
+np.testing.assert_array_equal(seen["few"], run("3m", 1, 4, 5)["seen"])
+np.testing.assert_array_equal(seen["many"], run("3m", 50, 4, 6)["seen"])
+assert seen["many"].any()
+print(threads_for(50, 6))
+"""
+    assert run_python(code, [str(battles), str(tmp_path / "child.npz")], NUMBA_NUM_THREADS="2").strip() == "2"
+
+
+def test_the_first_reset_compiles_what_a_step_needs():
+    code = """
+from skirmish.contract import smac
+from skirmish.physics import loop
+env = envs.make("3m")
+env.reset(0)
+kernels = [loop.advance, smac.settle, smac.fill_obs]
+before = [len(kernel.serial.signatures) for kernel in kernels]
+env.step(env.available_actions.argmax(2))
+print(before == [len(kernel.serial.signatures) for kernel in kernels] == [1, 1, 1])
+"""
+    assert run_python(code, []).strip() == "True"
 
 
 def test_slots_do_not_depend_on_their_neighbours():
