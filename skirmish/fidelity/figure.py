@@ -52,7 +52,10 @@ Section: TypeAlias = tuple[float, Painter, list[Record]]  # height in inches, pa
 
 
 def draw(records: Sequence[Record], path: Path, label: str) -> None:
-    """Write the figure, without clock readings inside; label: data and rules, as text. Raises: ValueError for another kind of file."""
+    """Write the figure, without clock readings inside; label: unit data and rules, as text.
+
+    Raises: ValueError for another kind of file.
+    """
     if path.suffix.lower() not in FORMATS:
         raise ValueError(f"figure must be one of {', '.join(FORMATS)}, got {path.name!r}: choose another --out")
     clock: dict[str, Any] = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
