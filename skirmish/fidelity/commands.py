@@ -87,8 +87,9 @@ def _require_figure(path: Path) -> None:
 
 
 def label_of(options: dict[str, Any]) -> str:
-    """The options as text."""
-    return " ".join(f"{key}={value}" for key, value in options.items()) or "default rules"
+    """Unit data and what differs from the default rules, as text: results of different data are never mixed."""
+    named = {"game_version": SkirmishOptions().game_version, **options}
+    return " ".join(f"{key}={value}" for key, value in named.items())
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:

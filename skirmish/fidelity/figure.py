@@ -51,8 +51,11 @@ Painter: TypeAlias = Callable[[SubFigure, list[Record], float], None]
 Section: TypeAlias = tuple[float, Painter, list[Record]]  # height in inches, painter, records
 
 
-def draw(records: Sequence[Record], path: Path, label: str = "default rules") -> None:
-    """Write the figure, without clock readings inside. Raises: ValueError for another kind of file."""
+def draw(records: Sequence[Record], path: Path, label: str) -> None:
+    """Write the figure, without clock readings inside; label: unit data and rules, as text.
+
+    Raises: ValueError for another kind of file.
+    """
     if path.suffix.lower() not in FORMATS:
         raise ValueError(f"figure must be one of {', '.join(FORMATS)}, got {path.name!r}: choose another --out")
     clock: dict[str, Any] = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}

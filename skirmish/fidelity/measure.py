@@ -28,7 +28,7 @@ from skirmish.fidelity.scripts import (
     KitingPolicy,
     StepOutPolicy,
 )
-from skirmish.fidelity.study import StudyEnv, UnlimitedEnv
+from skirmish.fidelity.study import BOARDS, StudyEnv
 from skirmish.policies import FocusFirePolicy, HeuristicPolicy, Policy, RandomPolicy
 
 Options = Mapping[str, Any]
@@ -155,15 +155,14 @@ def heuristic(name: str, *, episodes: int = 512, seed: int = 0, options: Options
 
 
 def attack_closest(
-    name: str, *, study: bool = True, episodes: int = 256, seed: int = 0, options: Options | None = None
+    name: str, *, quantity: str = "attack closest", episodes: int = 256, seed: int = 0, options: Options | None = None
 ) -> Record:
-    """Attack-closest at two loops a step against ten real battles; `study`: under the study's order to the enemy."""
+    """Attack-closest at two loops a step against ten real battles; quantity: one of `study.BOARDS`."""
+    require_known("quantity", quantity, BOARDS)
     options = {**(options or {}), "step_mul": STUDY_LOOPS}
-    board = StudyEnv if study else UnlimitedEnv
+    board = BOARDS[quantity]
     run = play_episodes(name, AttackClosestPolicy, episodes=episodes, seed=seed, options=options, board=board)
-    real = targets.scripts("AC")[name].win_rate
-    quantity = "attack closest" if study else "attack closest, SMAC's order"
-    return _rate(name, quantity, real, float(run.won.mean()), len(run.won))
+    return _rate(name, quantity, targets.scripts("AC")[name].win_rate, float(run.won.mean()), len(run.won))
 
 
 def alternating_fire(
@@ -266,7 +265,7 @@ KINDS: dict[str, Kind] = {
     "closest": Kind(
         lambda: tuple(targets.scripts("AC")),
         lambda m, q, seed, o: [
-            attack_closest(m, study=study, episodes=_count(256, q), seed=seed, options=o) for study in (True, False)
+            attack_closest(m, quantity=b, episodes=_count(256, q), seed=seed, options=o) for b in BOARDS
         ],
     ),
     "alternating": Kind(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from skirmish.fidelity import targets
 from skirmish.fidelity.measure import Record
+from skirmish.fidelity.study import BOARDS
 
 LEAST_ALTERNATING = 0.95  # win rate of alternating fire; the real script won 10 of 10
 
@@ -47,8 +48,9 @@ def summary(records: Sequence[Record]) -> list[Bar]:
     total("untrained returns: sum of log10 p", "untrained return", known, 1.0, None)
     total("heuristic: squared error", "heuristic", len(targets.heuristic()), -1.0, 0.10)
     closest = len(targets.scripts("AC"))
-    total("attack closest: squared error", "attack closest", closest, -1.0, 1.0)
-    total("attack closest, SMAC's order: squared error", "attack closest, SMAC's order", closest, -1.0, None)
+    for quantity in BOARDS:
+        bar = 1.0 if quantity == "attack closest" else None
+        total(f"{quantity}: squared error", quantity, closest, -1.0, bar)
     for r in records:
         name = f"{r.quantity}, {r.map}"
         if r.quantity == "heuristic" and r.map == "corridor":

@@ -29,16 +29,18 @@ class UnlimitedEnv(SkirmishEnv):
 
 
 class StudyEnv(UnlimitedEnv):
-    """The study's battles: its order to the enemy, no step limit."""
+    """The study's battles: its order to the enemy, no step limit.
+
+    A fresh order ends the backswing and drops the target; an attack that has begun goes on as far as the rules let it.
+    """
+
+    forgets = True  # False: a fresh order moves the goal only
 
     def _pieces(self) -> list[int]:
         return [1] * int(self.options.step_mul)
 
     def _between(self, loops: int, running: np.ndarray) -> None:
-        """Send the enemy at the agents' centre in the slots whose trigger is due.
-
-        A new order ends the backswing and drops the target; an attack that has begun goes on.
-        """
+        """Send the enemy at the agents' centre in the slots whose trigger is due."""
         n, clock = self.info.n_agents, self.clocks[:, tables.LOOPS]
         due = running & ((clock / TRIGGER_LOOPS).astype(np.int64) > ((clock - 1) / TRIGGER_LOOPS).astype(np.int64))
         living = self.units[:, tables.HEALTH, :n] > 0.0
@@ -46,10 +48,24 @@ class StudyEnv(UnlimitedEnv):
         weight = living / np.maximum(1, living.sum(1, keepdims=True))
         marks = self.marks
         marks[due, tables.ORDER, n:] = tables.ATTACK_MOVE
-        marks[due, tables.TARGET, n:] = tables.NOBODY
-        marks[due, tables.SCAN_WAIT, n:] = 0
-        marks[due, tables.PROVOKED, n:] = False
-        self.units[due, tables.BACKSWING, n:] = 0.0
+        if self.forgets:
+            marks[due, tables.TARGET, n:] = tables.NOBODY
+            marks[due, tables.SCAN_WAIT, n:] = 0
+            marks[due, tables.PROVOKED, n:] = False
+            self.units[due, tables.BACKSWING, n:] = 0.0
         for row, order in ((tables.X, tables.ORDER_X), (tables.Y, tables.ORDER_Y)):
             centre = (self.units[:, row, :n] * weight).sum(1)
             self.units[due, order, n:] = centre[due, None]
+
+
+class KeepingStudyEnv(StudyEnv):
+    """The other reading: attackers keep target and backswing under a fresh order of the same kind."""
+
+    forgets = False
+
+
+BOARDS: dict[str, type[SkirmishEnv]] = {
+    "attack closest": StudyEnv,
+    "attack closest, targets kept": KeepingStudyEnv,
+    "attack closest, SMAC's order": UnlimitedEnv,
+}

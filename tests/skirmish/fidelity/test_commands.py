@@ -22,7 +22,7 @@ def test_fidelity_prints_and_writes(tmp_path, capsys):
     assert "alternating fire, 2 loops" in out and ">= 0.95" in out
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [row["quantity"] for row in rows] == ["alternating fire, 2 loops", "alternating fire, 8 loops"]
-    assert rows[0]["case"] == "jitter_scale=0.5"
+    assert rows[0]["case"] == "game_version=4.10 jitter_scale=0.5"
     assert figure.read_bytes()[:4] == b"\x89PNG"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f.png", "t.csv"]  # no half-written files
 
@@ -117,7 +117,7 @@ def test_the_figure_shows_what_was_measured(records):
 
 def test_drawing_twice_gives_the_same_file(records, tmp_path):
     for name in ("a.svg", "b.svg"):
-        draw(records, tmp_path / name)
+        draw(records, tmp_path / name, "a=1")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     with pytest.raises(ValueError, match=r"figure must be one of \.png, \.pdf, \.svg"):
-        draw(records, tmp_path / "c.gif")
+        draw(records, tmp_path / "c.gif", "a=1")

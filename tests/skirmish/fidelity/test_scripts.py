@@ -12,7 +12,7 @@ from skirmish.fidelity.scripts import (
     ShieldRetreatPolicy,
     StepOutPolicy,
 )
-from skirmish.fidelity.study import StudyEnv, UnlimitedEnv
+from skirmish.fidelity.study import KeepingStudyEnv, StudyEnv, UnlimitedEnv
 from skirmish.physics import tables
 from skirmish.physics.tables import EAST, NO_OP, NORTH, SHIELD, SOUTH, STOP, WEST
 from tests.skirmish.scenes import put
@@ -166,3 +166,18 @@ def test_the_study_has_no_step_limit():
     assert skirmish.make("3m", step_mul=2).info.episode_limit == 60
     env = skirmish.make("2s_vs_1sc", on_map=StudyEnv, step_mul=2)
     assert env.units.shape[2] == 3 and SHIELD == 3
+
+
+@pytest.mark.parametrize(("board", "kept"), [(StudyEnv, False), (KeepingStudyEnv, True)])
+def test_what_a_fresh_order_leaves(board, kept):
+    """Two game loops in which nobody is in sight: the trigger comes in the second one."""
+    env = board("3m", step_mul=2)
+    env.reset(0)
+    now = env.snapshot()
+    now["units"][0, tables.BACKSWING, 3:] = 9.0
+    now["marks"][0, tables.TARGET, 3:] = 1
+    now["marks"][0, tables.PROVOKED, 3:] = True
+    env.restore(now)
+    env.step(np.full((1, 3), STOP))
+    assert (env.units[0, tables.BACKSWING, 3:] > 0.0).all() == kept
+    assert (env.marks[0, tables.TARGET, 3:] == 1).all() == kept
