@@ -308,13 +308,7 @@ def _face(f, s, k, i, target):
 def _decide_fighter(f, s, k, choices, ground, clock, key, b, i):
     if f[WINDUP, i] > 0.0:
         s[ENGAGED, i] = True
-        if i < choices.n_agents or not choices.switch_interrupts or s[ORDER, i] == ATTACK_UNIT:
-            return
-        if not untouched(s, k, i) or _choose_target(f, s, k, choices, i) == s[SHOT_TARGET, i]:
-            return
-        f[WINDUP, i] = f[COOLDOWN, i] = 0.0  # the attack never happened
-        s[HITS_LEFT, i] = 0
-        s[ENGAGED, i] = False
+        return
     target = NOBODY  # agents never choose for themselves
     if s[ORDER, i] == ATTACK_UNIT:
         target = s[ORDER_TARGET, i]

@@ -23,9 +23,9 @@ class Rules:
     # Units of one creation call appear on one point and the engine pushes them to free spots; pattern unknown. Here:
     # the free spots of a triangular lattice nearest to the point, columns running north-south, so that the front of a
     # small team lies on the point itself, as the derived timing facts assume.
-    placement_gap: float = 0.05  # between neighbours, the gap other simulators leave too
+    placement_gap: float = 0.13  # between neighbours, the gap other simulators leave too
     # Whether the pattern varies between battles is unknown; open-loop policies win SMAC maps, so it cannot vary much.
-    placement_jitter: float = 0.0  # each coordinate is shifted uniformly by at most this
+    placement_jitter: float = 0.2  # each coordinate is shifted uniformly by at most this
     # From the second episode of a game on, the old units are killed by a debug command and two loops pass before the
     # first observation; the new enemy may already march in them. "Up to 2" is known, the upper end is taken.
     respawn_loops: int = 2
@@ -36,7 +36,7 @@ class Rules:
     # kept.
     carry_fraction: bool = True
     # Auto-acquisition reaches this far beyond max(range, scan range).
-    acquire_beyond: float = 1.0
+    acquire_beyond: float = 1.5
     # Auto-acquisition within that radius: measured to edges like weapon ranges (True) or between centres (False).
     acquire_to_edge: bool = True
     # A target out of weapon range is kept while it is within the acquisition radius (True), or given up for the
@@ -55,9 +55,7 @@ class Rules:
     threats_first: bool = True
     # An enemy leaves a target that it could shoot for one that is attacking, at most this far beyond its weapon range
     # (and within the acquisition radius); negative: never.
-    threat_reach: float = 1.0
-    # Such a change of target also breaks off an attack that has been wound up but not released.
-    switch_interrupts: bool = True
+    threat_reach: float = 0.0
     # A hit enemy whose target is out of weapon range turns on the shooter; without it only enemies without a target do.
     retaliation: bool = False
     # Calls for help reach friends that walk without a target, not only idle ones.
@@ -66,14 +64,14 @@ class Rules:
     # ("busy"), or that of all who stand with a target in range ("engaged").
     ground_holding: str = "busy"
     # Part of an overlap that a mover gives way to a unit that holds its ground, to an idle friend, to an idle foe.
-    yield_to_holders: float = 0.9
+    yield_to_holders: float = 0.8
     yield_to_idle_friends: float = 0.0
     yield_to_idle_foes: float = 1.0
     # Passes over all overlapping pairs in one loop.
-    push_passes: int = 1
+    push_passes: int = 2
     # Movers walk around standing units in steps of 45 degrees instead of stopping behind them; the engine's local
     # avoidance is unknown.
-    steer_around: bool = False
+    steer_around: bool = True
     # Unit centres stay this far inside the cliff line: 0.5 to 1 is plausible; 1 is the walkable flag layer itself.
     cliff_clearance: float = 1.0
     # The enemy's medivac has no attack that an attack-move could use: it follows the order as a scan-move, healing on

@@ -125,7 +125,6 @@ class Choices(NamedTuple):
     backswing_holds: bool
     threats_first: bool
     threat_reach: float
-    switch_interrupts: bool
     retaliation: bool
     help_reaches_walkers: bool
     ground_holding: int  # HOLD_*
