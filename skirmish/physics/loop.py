@@ -11,10 +11,12 @@ over the fields of all tables and tuples, which cost more than the work itself (
 
 from __future__ import annotations
 
+import numpy as np
+
 from skirmish.compiled import njit
 from skirmish.physics.combat import heal, regenerate, strike
 from skirmish.physics.draws import uniform
-from skirmish.physics.movement import inside, keep_inside, push_apart, steer
+from skirmish.physics.movement import find_neighbours, inside, keep_inside, push_apart, steer
 from skirmish.physics.orders import command, decide, hunt, nearest_agent
 from skirmish.physics.tables import (
     ALIVE,
@@ -64,7 +66,7 @@ from skirmish.slotwise import SlotKernel
 
 
 @njit(cache=True, inline="always")
-def _game_loop(f, s, k, choices, ground, clock, key, b):
+def _game_loop(f, s, k, choices, ground, clock, key, b, near, counts):
     units = f.shape[1]
     strike(f, s, k, choices)
     if choices.hunt_period > 0 and clock[LOOPS] % choices.hunt_period == 0:
@@ -76,16 +78,17 @@ def _game_loop(f, s, k, choices, ground, clock, key, b):
     for i in range(units):
         if s[ALIVE, i] and s[HEALING, i] != NOBODY:
             heal(f, s, k, i)
+    find_neighbours(f, s, near, counts)
     if choices.steer_around:
         for i in range(units):
             if s[ALIVE, i] and s[MOVING, i]:
-                steer(f, s, i)
+                steer(f, s, near, counts, i)
     for i in range(units):
         if s[ALIVE, i] and s[MOVING, i]:
             f[X, i] = f[STEP_X, i]
             f[Y, i] = f[STEP_Y, i]
     for _ in range(choices.push_passes):
-        push_apart(f, s, k, choices)
+        push_apart(f, s, k, choices, near, counts)
     for i in range(units):
         if s[ALIVE, i]:
             keep_inside(f, s, k, choices, ground, i)
@@ -100,6 +103,7 @@ def _place(f, s, k, choices, ground, places, kinds, clock, key, b):
     """
     units = f.shape[1]
     n = choices.n_agents
+    near, counts = np.empty((units, units), np.int16), np.empty((2, units), np.int64)
     f[:] = 0.0
     s[:] = 0
     goal_dx = goal_dy = 0.0
@@ -135,7 +139,8 @@ def _place(f, s, k, choices, ground, places, kinds, clock, key, b):
         goal_x, goal_y = places[2, i] + goal_dx, places[3, i] + goal_dy
         f[ORDER_X, i], f[ORDER_Y, i] = inside(goal_x, goal_y, k[kind, K_MOVER], size, choices, ground)
         keep_inside(f, s, k, choices, ground, i)
-    push_apart(f, s, k, choices)
+    find_neighbours(f, s, near, counts)
+    push_apart(f, s, k, choices, near, counts)
     for i in range(units):
         keep_inside(f, s, k, choices, ground, i)
     for i in range(n, units):
@@ -162,8 +167,9 @@ def _run(f, s, k, choices, ground, clock, key, b, loops):
     When both sides are wiped out the map script brings the next armies at once: the loops left are their head start.
     """
     clock[HEAD_START] = 0
+    near, counts = np.empty((f.shape[1], f.shape[1]), np.int16), np.empty((2, f.shape[1]), np.int64)
     for loop in range(loops):
-        _game_loop(f, s, k, choices, ground, clock, key, b)
+        _game_loop(f, s, k, choices, ground, clock, key, b, near, counts)
         living = 0
         for i in range(f.shape[1]):
             living += s[ALIVE, i]

@@ -41,6 +41,7 @@ from skirmish.physics.tables import (
 from skirmish.physics.terrain import GROUND_ONLY, NORMAL_X, NORMAL_Y, SIDES, STRAIGHT, X0, X1, Y0, Y1
 
 DIAGONAL = math.sqrt(0.5)
+MARGIN = 0.75  # two units get nearer by 0.37 in a loop's walk, the rest is for pushes
 AT_CORNER = 0.5  # from here on the next corner is aimed at
 WALL_PASSES = 8  # in narrow angles one wall pushes a unit towards the next
 
@@ -121,17 +122,44 @@ def fights(f, s, j):
     return s[ENGAGED, j] != 0 or f[WINDUP, j] > 0.0 or f[BACKSWING, j] > 0.0
 
 
+@njit(cache=True, inline="always")
+def find_neighbours(f, s, near, counts):
+    """List for every living unit whom it may touch in this loop: layers shared, edges less than `MARGIN` apart.
+
+    Args, filled: near (U, U) int16, row i the neighbours of unit i in ascending order; counts (2, U): how many of them
+    have a lower index than i, and how many there are.
+    """
+    units = f.shape[1]
+    for i in range(units):
+        counts[1, i] = 0
+    for i in range(units):
+        counts[0, i] = counts[1, i]
+        if not s[ALIVE, i]:
+            continue
+        x, y, size, layers = f[X, i], f[Y, i], f[SEPARATION, i] + MARGIN, s[LAYERS, i]
+        for j in range(i + 1, units):
+            dx = f[X, j] - x
+            dy = f[Y, j] - y
+            reach = size + f[SEPARATION, j]
+            if dx * dx + dy * dy < reach * reach and s[ALIVE, j] and layers & s[LAYERS, j] != 0:
+                near[i, counts[1, i]] = j
+                counts[1, i] += 1
+                near[j, counts[1, j]] = i
+                counts[1, j] += 1
+
+
 @njit(cache=True)
-def _blocked(f, s, i, x, y):
+def _blocked(f, s, near, counts, i, x, y):
     """Would unit i at (x, y) run further into somebody who stands and fights?"""
-    for j in range(f.shape[1]):
-        if j == i or not s[ALIVE, j] or s[MOVING, j] or not fights(f, s, j):
+    for at in range(counts[1, i]):
+        j = near[i, at]
+        if s[MOVING, j] or not fights(f, s, j):
             continue
         size = f[SEPARATION, i] + f[SEPARATION, j]
         dx = f[X, j] - x
         dy = f[Y, j] - y
         gap = dx * dx + dy * dy
-        if gap < size * size - TOUCH and s[LAYERS, i] & s[LAYERS, j] != 0:
+        if gap < size * size - TOUCH:
             ox = f[X, j] - f[X, i]
             oy = f[Y, j] - f[Y, i]
             if gap < ox * ox + oy * oy:
@@ -140,9 +168,9 @@ def _blocked(f, s, i, x, y):
 
 
 @njit(cache=True)
-def steer(f, s, i):
+def steer(f, s, near, counts, i):
     """Turn a blocked step by 45 or 90 degrees, on the side taken before if there was one; else press on."""
-    if not _blocked(f, s, i, f[STEP_X, i], f[STEP_Y, i]):
+    if not _blocked(f, s, near, counts, i, f[STEP_X, i], f[STEP_Y, i]):
         s[DETOUR, i] = 0
         return
     dx = f[STEP_X, i] - f[X, i]
@@ -156,7 +184,7 @@ def steer(f, s, i):
             sx, sy = DIAGONAL * (dx - side * dy), DIAGONAL * (dy + side * dx)
         else:
             sx, sy = -side * dy, side * dx
-        if not _blocked(f, s, i, f[X, i] + sx, f[Y, i] + sy):
+        if not _blocked(f, s, near, counts, i, f[X, i] + sx, f[Y, i] + sy):
             s[DETOUR, i] = side
             f[STEP_X, i] = f[X, i] + sx
             f[STEP_Y, i] = f[Y, i] + sy
@@ -186,21 +214,17 @@ def _share(f, s, k, choices, i, j):
     return part if standing == j else 1.0 - part
 
 
-@njit(cache=True, inline="always")
-def push_apart(f, s, k, choices):
-    """One pass over all overlapping pairs."""
-    units = f.shape[1]
-    for i in range(units):
-        if not s[ALIVE, i]:
-            continue
-        for j in range(i + 1, units):
-            if not s[ALIVE, j]:
-                continue
+@njit(cache=True)
+def push_apart(f, s, k, choices, near, counts):
+    """One pass over all overlapping pairs of neighbours."""
+    for i in range(f.shape[1]):
+        for at in range(counts[0, i], counts[1, i]):
+            j = near[i, at]
             size = f[SEPARATION, i] + f[SEPARATION, j]
             dx = f[X, j] - f[X, i]
             dy = f[Y, j] - f[Y, i]
             gap = dx * dx + dy * dy
-            if gap >= size * size or s[LAYERS, i] & s[LAYERS, j] == 0:
+            if gap >= size * size:
                 continue
             distance = math.sqrt(gap)
             if distance <= TOUCH:  # on one spot: apart north-south

@@ -24,7 +24,6 @@ from skirmish.physics.tables import (
     ORDER_Y,
     PROVOKED,
     SCAN_WAIT,
-    SHOT_TARGET,
     WINDUP,
     X,
     Y,
@@ -36,7 +35,7 @@ from tests.skirmish.scenes import EAST, NO_OP, NORTH, SOUTH, STOP, TARGET, WEST,
 STEP = 0.140625  # marines, per loop
 PLAIN = Rules(
     jitter_scale=0.0, acquire_beyond=0.0, acquire_to_edge=True, keep_acquired=False, scan_interval=1,
-    backswing_holds=True, threats_first=False, threat_switch="never", switch_interrupts=False, retaliation=False,
+    backswing_holds=True, threats_first=False, threat_reach=-1.0, retaliation=False,
     help_reaches_walkers=False, ground_holding="never", yield_to_holders=1.0, yield_to_idle_friends=0.5,
     yield_to_idle_foes=0.5, push_passes=1, steer_around=False, turning=False,
 )  # fmt: skip
@@ -112,16 +111,17 @@ def test_who_recovers_from_its_last_shot_is_a_threat_still():
 
 
 @pytest.mark.parametrize(
-    ("switch", "gap", "taken"),
+    ("reach", "gap", "taken"),
     [
-        ("never", 4.9, 0), ("never", 5.4, 0), ("never", 5.6, 0),
-        ("in_reach", 4.9, 1), ("in_reach", 5.4, 0), ("in_reach", 5.6, 0),
-        ("in_sight", 4.9, 1), ("in_sight", 5.4, 1), ("in_sight", 5.6, 0),
+        (-1.0, 4.9, 0), (-1.0, 5.4, 0), (-1.0, 5.6, 0),
+        (0.0, 4.9, 1), (0.0, 5.2, 0), (0.0, 5.6, 0),
+        (0.3, 4.9, 1), (0.3, 5.2, 1), (0.3, 5.4, 0),
+        (9.0, 4.9, 1), (9.0, 5.4, 1), (9.0, 5.6, 0),
     ],
 )  # fmt: skip
-def test_when_a_target_in_reach_is_left_for_one_that_fires(switch, gap, taken):
+def test_when_a_target_in_reach_is_left_for_one_that_fires(reach, gap, taken):
     """A stalker begins to fire at `gap` from the enemy, which shoots an idle marine: reach 5, sight 5.5."""
-    rules = plain(threats_first=True, threat_switch=switch)
+    rules = plain(threats_first=True, threat_reach=reach)
     env = field({"marine": [(17, 16)], "stalker": [(20 + gap + 1.0, 16)]}, {"marine": [(20, 16)]}, rules=rules)
     order(env, STOP, STOP)
     wait(env, 1)
@@ -131,9 +131,9 @@ def test_when_a_target_in_reach_is_left_for_one_that_fires(switch, gap, taken):
     assert env.marks[0, CHOSEN, 2] == taken
 
 
-@pytest.mark.parametrize("switch", ["never", "in_reach", "in_sight"])
-def test_a_target_that_fires_itself_is_kept(switch):
-    rules = plain(threats_first=True, threat_switch=switch)
+@pytest.mark.parametrize("reach", [-1.0, 0.0, 9.0])
+def test_a_target_that_fires_itself_is_kept(reach):
+    rules = plain(threats_first=True, threat_reach=reach)
     env = field({"marine": [(15.5, 16), (17, 16)]}, {"marine": [(20, 16)]}, rules=rules)
     order(env, TARGET, STOP)
     wait(env, 1)
@@ -141,28 +141,9 @@ def test_a_target_that_fires_itself_is_kept(switch):
     assert env.marks[0, CHOSEN, 2] == 0
 
 
-@pytest.mark.parametrize(
-    ("interrupts", "switch", "victim", "left"),
-    [(True, "in_reach", 1, 2.672), (True, "never", 0, 1.672), (False, "in_reach", 0, 1.672)],
-)
-def test_a_change_of_target_breaks_off_a_wind_up(interrupts, switch, victim, left):
-    """An enemy stalker (damage point 2.672, period 29.92) has aimed at an idler for a loop when another one fires."""
-    rules = plain(threats_first=True, threat_switch=switch, switch_interrupts=interrupts)
-    env = field({"marine": [(16, 16), (24.5, 16)]}, {"stalker": [(20, 16)]}, rules=rules)
-    order(env, STOP, STOP)
-    assert (env.marks[0, SHOT_TARGET, 2], env.units[0, WINDUP, 2]) == (0, pytest.approx(2.672))
-    order(env, STOP, TARGET)
-    assert (env.marks[0, SHOT_TARGET, 2], env.units[0, WINDUP, 2]) == (victim, pytest.approx(left))
-    assert env.units[0, COOLDOWN, 2] == pytest.approx(29.92 - (left < 2))  # the broken attack costs no cooldown
-    order(env, STOP, NO_OP)
-    wait(env, 12)
-    assert env.marks[0, HITS_TAKEN, victim] == 1
-    assert env.marks[0, HITS_TAKEN, 1 - victim] == 0
-
-
-def test_an_attack_is_not_broken_off_after_its_first_hit():
+def test_an_attack_is_not_broken_off_for_another_threat():
     """A zealot's second hit comes 4.48 loops after the first, also when another threat has come up between them."""
-    rules = plain(threats_first=True, threat_switch="in_reach", switch_interrupts=True)
+    rules = plain(threats_first=True, threat_reach=0.0)
     env = field({"marine": [(15.05, 16), (16.95, 16)]}, {"zealot": [(16, 16)]}, rules=rules)
     order(env, STOP, STOP)
     order(env, STOP, TARGET)  # the first hit has just landed
@@ -384,8 +365,8 @@ def test_units_look_where_the_data_say_at_first():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"threat_switch": "insight"}, "unknown threat_switch 'insight', expected one of never, .* mean 'in_sight'"),
-        ({"threat_switch": ""}, "unknown threat_switch '', expected one of never, in_reach, in_sight"),
+        ({"threat_reach": -2.0}, r"threat_reach must lie in \[-1, 9\], got -2.0"),
+        ({"threat_reach": math.inf}, r"threat_reach must lie in \[-1, 9\], got inf"),
         ({"ground_holding": "engagd"}, "unknown ground_holding 'engagd', expected one of never, .* mean 'engaged'"),
         ({"yield_to_holders": 1.1}, r"yield_to_holders must lie in \[0, 1\], got 1.1"),
         ({"yield_to_idle_friends": -0.1}, r"yield_to_idle_friends must lie in \[0, 1\], got -0.1"),
@@ -404,7 +385,7 @@ def test_rules_without_a_meaning_are_refused(change, message):
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        ({"threats_first": 1}, "bool"), ({"threat_switch": None}, "str"), ({"switch_interrupts": "yes"}, "bool"),
+        ({"threats_first": 1}, "bool"), ({"threat_reach": None}, "float"),
         ({"retaliation": 0}, "bool"), ({"help_reaches_walkers": None}, "bool"), ({"ground_holding": True}, "str"),
         ({"yield_to_holders": "0.9"}, "float"), ({"yield_to_idle_friends": True}, "float"),
         ({"yield_to_idle_foes": None}, "float"), ({"push_passes": 1.5}, "int"), ({"acquire_beyond": "1"}, "float"),
@@ -422,17 +403,17 @@ def test_rules_of_another_type_are_refused(make, change, kind):
 @pytest.mark.parametrize("name", ["3m", "terran_5_vs_5"])
 def test_rules_are_options_of_make(make, name):
     changes = {
-        "threats_first": False, "threat_switch": "never", "switch_interrupts": False, "retaliation": True,
+        "threats_first": False, "threat_reach": -1.0, "retaliation": True,
         "help_reaches_walkers": True, "ground_holding": "engaged", "yield_to_holders": 0.25, "push_passes": 3,
         "yield_to_idle_friends": 0.5, "yield_to_idle_foes": 0.75, "acquire_beyond": 0.5, "turning": False,
     }  # fmt: skip
     env = make(name, **changes)
     assert {key: getattr(env.rules, key) for key in changes} == changes
-    names = {"threat_switch": tables.SWITCH_NEVER, "ground_holding": tables.HOLD_ENGAGED}
+    names = {"ground_holding": tables.HOLD_ENGAGED}
     for key in changes.keys() & set(tables.Choices._fields):
         assert getattr(env._choices, key) == names.get(key, changes[key])
-    with pytest.raises(ValueError, match=r"unknown option 'threat_swich', .* did you mean 'threat_switch'"):
-        make(name, threat_swich="never")
+    with pytest.raises(ValueError, match=r"unknown option 'threat_rech', .* did you mean 'threat_reach'"):
+        make(name, threat_rech=0.0)
 
 
 # What real games show, whatever the choices above.
