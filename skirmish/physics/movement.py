@@ -41,7 +41,7 @@ from skirmish.physics.tables import (
 from skirmish.physics.terrain import GROUND_ONLY, NORMAL_X, NORMAL_Y, SIDES, STRAIGHT, X0, X1, Y0, Y1
 
 DIAGONAL = math.sqrt(0.5)
-MARGIN = 0.75  # two units get nearer by 0.37 in a loop's walk, the rest is for pushes
+MARGIN = 1.25  # two units get nearer by 0.37 in a loop's walk; the rest is for pushes in a crowd
 AT_CORNER = 0.5  # from here on the next corner is aimed at
 WALL_PASSES = 8  # in narrow angles one wall pushes a unit towards the next
 
@@ -122,30 +122,32 @@ def fights(f, s, j):
     return s[ENGAGED, j] != 0 or f[WINDUP, j] > 0.0 or f[BACKSWING, j] > 0.0
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def find_neighbours(f, s, near, counts):
     """List for every living unit whom it may touch in this loop: layers shared, edges less than `MARGIN` apart.
 
     Args, filled: near (U, U) int16, row i the neighbours of unit i in ascending order; counts (2, U): how many of them
     have a lower index than i, and how many there are.
     """
-    units = f.shape[1]
+    xs, ys, sizes, alive, layers = f[X], f[Y], f[SEPARATION], s[ALIVE], s[LAYERS]
+    lower, total = counts[0], counts[1]
+    units = xs.shape[0]
+    total[:] = 0
     for i in range(units):
-        counts[1, i] = 0
-    for i in range(units):
-        counts[0, i] = counts[1, i]
-        if not s[ALIVE, i]:
+        count = total[i]
+        lower[i] = count
+        if not alive[i]:
             continue
-        x, y, size, layers = f[X, i], f[Y, i], f[SEPARATION, i] + MARGIN, s[LAYERS, i]
+        x, y, size, own = xs[i], ys[i], sizes[i] + MARGIN, layers[i]
+        row = near[i]
         for j in range(i + 1, units):
-            dx = f[X, j] - x
-            dy = f[Y, j] - y
-            reach = size + f[SEPARATION, j]
-            if dx * dx + dy * dy < reach * reach and s[ALIVE, j] and layers & s[LAYERS, j] != 0:
-                near[i, counts[1, i]] = j
-                counts[1, i] += 1
-                near[j, counts[1, j]] = i
-                counts[1, j] += 1
+            dx, dy, reach = xs[j] - x, ys[j] - y, size + sizes[j]
+            if dx * dx + dy * dy < reach * reach and alive[j] and own & layers[j] != 0:
+                row[count] = j
+                count += 1
+                near[j, total[j]] = i
+                total[j] += 1
+        total[i] = count
 
 
 @njit(cache=True)
@@ -153,7 +155,7 @@ def _blocked(f, s, near, counts, i, x, y):
     """Would unit i at (x, y) run further into somebody who stands and fights?"""
     for at in range(counts[1, i]):
         j = near[i, at]
-        if s[MOVING, j] or not fights(f, s, j):
+        if s[MOVING, j] or not s[ALIVE, j] or not fights(f, s, j):
             continue
         size = f[SEPARATION, i] + f[SEPARATION, j]
         dx = f[X, j] - x
@@ -218,13 +220,15 @@ def _share(f, s, k, choices, i, j):
 def push_apart(f, s, k, choices, near, counts):
     """One pass over all overlapping pairs of neighbours."""
     for i in range(f.shape[1]):
+        if not s[ALIVE, i]:
+            continue
         for at in range(counts[0, i], counts[1, i]):
             j = near[i, at]
             size = f[SEPARATION, i] + f[SEPARATION, j]
             dx = f[X, j] - f[X, i]
             dy = f[Y, j] - f[Y, i]
             gap = dx * dx + dy * dy
-            if gap >= size * size:
+            if gap >= size * size or not s[ALIVE, j]:
                 continue
             distance = math.sqrt(gap)
             if distance <= TOUCH:  # on one spot: apart north-south
