@@ -1,5 +1,7 @@
 """Battles put together by hand, shared by the tests of what is built on the simulator."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from skirmish import Rules, SkirmishEnv
@@ -37,7 +39,7 @@ def field(allies, enemies, *, rules=None, num_envs=1, terrain="open_32x32", map_
         "test", len(groups[0]), len(groups[1]), 1000, 0, map_type, "T", "T", *groups, EnemyOrder("none"),
         load_terrain(terrain),
     )  # fmt: skip
-    env = SkirmishEnv(spec, num_envs=num_envs, rules=rules or EXACT, step_mul=step_mul)
+    env = SkirmishEnv(spec, num_envs=num_envs, rules=replace(rules or EXACT, placement_jitter=0.0), step_mul=step_mul)
     env.reset(0)
     return env
 

@@ -46,7 +46,7 @@ def test_sight_after_step_5_and_fire_at_step_8(episode, turning):
 
     The enemies look south at first: turning west costs them one loop of walking.
     """
-    env = envs.make("3m", num_envs=2, respawn_loops=2, turning=turning)
+    env = envs.make("3m", num_envs=2, respawn_loops=2, placement_jitter=0.0, turning=turning)
     for _ in range(episode + 1):
         env.reset()
     assert gaps(env).min() == pytest.approx(14 - (2 - turning) * 0.140625 * episode)
@@ -219,7 +219,7 @@ def test_result_in_the_last_step_is_no_timeout():
 
 
 def test_mutual_wipe_out_is_a_draw_and_gives_the_next_enemy_a_head_start():
-    env = SkirmishEnv("3m", rules=Rules(jitter_scale=0.0, respawn_loops=2, turning=False))
+    env = SkirmishEnv("3m", rules=Rules(placement_jitter=0.0, jitter_scale=0.0, respawn_loops=2, turning=False))
     env.reset(0)
     arrange(env, [(10, 16)], [(14, 16)])
     env.units[0, HEALTH, [0, 3]] = 6.0

@@ -34,7 +34,7 @@ from tests.skirmish.scenes import EAST, NO_OP, NORTH, SOUTH, STOP, TARGET, WEST,
 
 STEP = 0.140625  # marines, per loop
 PLAIN = Rules(
-    jitter_scale=0.0, acquire_beyond=0.0, acquire_to_edge=True, keep_acquired=False, scan_interval=1,
+    placement_gap=0.05, placement_jitter=0.0, jitter_scale=0.0, acquire_beyond=0.0, acquire_to_edge=True, keep_acquired=False, scan_interval=1,
     backswing_holds=True, threats_first=False, threat_reach=-1.0, retaliation=False,
     help_reaches_walkers=False, ground_holding="never", yield_to_holders=1.0, yield_to_idle_friends=0.5,
     yield_to_idle_foes=0.5, push_passes=1, steer_around=False, turning=False,
