@@ -125,7 +125,7 @@ def test_clean_win_returns_twenty():
 
 
 def test_moves_go_where_they_say_and_agents_stay_passive():
-    env = envs.make("3m", turning=False)
+    env = envs.make("3m", placement_jitter=0.0, turning=False)
     for action, dx, dy in ((NORTH, 0, 1), (SOUTH, 0, -1), (EAST, 1, 0), (WEST, -1, 0)):
         env.reset(0)
         before = env.units[0, :2, :3].copy()
