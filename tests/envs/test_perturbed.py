@@ -265,9 +265,12 @@ def test_without_jitter_a_battle_follows_from_its_start():
             env.step_scripted(np.full((2, 3), 6))
         return env.units[:, :6].copy()
 
-    still = play(1, jitter_scale=0.0)
-    assert np.array_equal(still[0], still[1]) and np.array_equal(still, play(2, jitter_scale=0.0))
-    assert not np.array_equal(play(1)[0], play(1)[1])
+    still = play(1, jitter_scale=0.0, placement_jitter=0.0)
+    assert np.array_equal(still[0], still[1])
+    assert np.array_equal(still, play(2, jitter_scale=0.0, placement_jitter=0.0))
+    for options in ({"jitter_scale": 0.0}, {"placement_jitter": 0.0}):  # either kind of jitter tells battles apart
+        varied = play(1, **options)
+        assert not np.array_equal(varied[0], varied[1])
 
 
 def test_sight_scale_changes_who_is_seen_and_not_how():

@@ -1,9 +1,11 @@
 """Battles put together by hand, shared by the tests of what is built on the simulator."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from skirmish import Rules, SkirmishEnv
-from skirmish.data.maps import EnemyOrder, Group, MapSpec, load_terrain
+from skirmish.data.maps import EnemyOrder, Group, MapSpec, agent_types, load_terrain
 from skirmish.physics.tables import ALIVE, COOLDOWN, ENERGY, HEALTH, SHIELD, X, Y
 
 NO_OP, STOP, NORTH, SOUTH, EAST, WEST, TARGET = range(7)
@@ -30,6 +32,7 @@ def put(env, units, slot=0):
 def field(allies, enemies, *, rules=None, num_envs=1, terrain="open_32x32", map_type="test", step_mul=1):
     """An arena with units exactly at the given points: {type: [(x, y), ...]} per side, nobody with an order.
 
+    Agents are ordered by type as in the battle, those of one type by (x, y); points may be so near that units overlap.
     Without `rules` there is neither jitter nor turning, so that attacks begin with the order (turning: test_rules).
     """
     groups = [tuple(Group(t, 1, x, y) for t, points in side.items() for x, y in points) for side in (allies, enemies)]
@@ -37,8 +40,12 @@ def field(allies, enemies, *, rules=None, num_envs=1, terrain="open_32x32", map_
         "test", len(groups[0]), len(groups[1]), 1000, 0, map_type, "T", "T", *groups, EnemyOrder("none"),
         load_terrain(terrain),
     )  # fmt: skip
-    env = SkirmishEnv(spec, num_envs=num_envs, rules=rules or EXACT, step_mul=step_mul)
+    env = SkirmishEnv(spec, num_envs=num_envs, rules=replace(rules or EXACT, placement_jitter=0.0), step_mul=step_mul)
     env.reset(0)
+    names = agent_types(spec)
+    agents = sorted(groups[0], key=lambda g: (names.index(g.unit), g.x, g.y))
+    for slot in range(num_envs):
+        put(env, {u: {"at": (g.x, g.y)} for u, g in enumerate((*agents, *groups[1]))}, slot)
     return env
 
 

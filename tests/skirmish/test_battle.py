@@ -46,7 +46,7 @@ def test_sight_after_step_5_and_fire_at_step_8(episode, turning):
 
     The enemies look south at first: turning west costs them one loop of walking.
     """
-    env = envs.make("3m", num_envs=2, respawn_loops=2, turning=turning)
+    env = envs.make("3m", num_envs=2, respawn_loops=2, placement_jitter=0.0, turning=turning)
     for _ in range(episode + 1):
         env.reset()
     assert gaps(env).min() == pytest.approx(14 - (2 - turning) * 0.140625 * episode)
@@ -125,7 +125,7 @@ def test_clean_win_returns_twenty():
 
 
 def test_moves_go_where_they_say_and_agents_stay_passive():
-    env = envs.make("3m", turning=False)
+    env = envs.make("3m", placement_jitter=0.0, turning=False)
     for action, dx, dy in ((NORTH, 0, 1), (SOUTH, 0, -1), (EAST, 1, 0), (WEST, -1, 0)):
         env.reset(0)
         before = env.units[0, :2, :3].copy()
@@ -219,7 +219,7 @@ def test_result_in_the_last_step_is_no_timeout():
 
 
 def test_mutual_wipe_out_is_a_draw_and_gives_the_next_enemy_a_head_start():
-    env = SkirmishEnv("3m", rules=Rules(jitter_scale=0.0, respawn_loops=2, turning=False))
+    env = SkirmishEnv("3m", rules=Rules(placement_jitter=0.0, jitter_scale=0.0, respawn_loops=2, turning=False))
     env.reset(0)
     arrange(env, [(10, 16)], [(14, 16)])
     env.units[0, HEALTH, [0, 3]] = 6.0

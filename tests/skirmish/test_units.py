@@ -265,8 +265,8 @@ def test_colossus_does_not_burn_flyers_or_friends():
 
 
 def test_baneling_explodes_on_attack_and_on_death():
-    allies = {"zealot": [(10, 10), (10, 12.6), (10, 12.8)], "marine": [(5, 10)]}
-    env = field(allies, {"baneling": [(10.9, 10), (11.5, 10)]})
+    allies = {"zealot": [(10, 10), (10, 12.6), (10, 13.85)], "marine": [(5, 10)]}
+    env = field(allies, {"baneling": [(10.9, 10), (11.5, 10.8)]})
     env.marks[0, tables.SCAN_WAIT, 4:] = 10**6
     # The second one dies: it explodes and hurts agents within 2.2 of its centre (to their edges), not its own side.
     env.units[0, HEALTH, 5] = 1.0

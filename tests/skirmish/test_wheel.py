@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from skirmish.data.units import GAME_VERSIONS
+
 ROOT = Path(__file__).parents[2]
 
 PLAY = """
@@ -20,10 +22,11 @@ from skirmish.policies import make_policy
 env = StarCraft2Env("3m", seed=1)
 env.reset()
 script = make_policy("focus_fire", env.simulator)
-over = False
+over, total = False, 0.0
 while not over:
     reward, over, info = env.step(script.act()[0])
-print(info["battle_won"], env.save_replay())
+    total += reward
+print(info["battle_won"], total, env.save_replay())
 """
 
 WITHOUT = """
@@ -76,22 +79,25 @@ def test_the_wheel_holds_the_simulator_and_its_data_and_nothing_else(wheel):
         for file in (ROOT / "skirmish").rglob("*")
         if file.name.endswith((".py", ".json", ".csv", ".csv.gz")) and "__pycache__" not in file.parts
     }
-    assert {"skirmish/data/maps.json", "skirmish/data/units.json"} <= wanted <= names
+    assert {"skirmish/data/maps.json", *(f"skirmish/data/units_{v}.json" for v in GAME_VERSIONS)} <= wanted <= names
     needs = [need for need in about.get_all("Requires-Dist") if "extra ==" not in need]
     assert [need.partition(">")[0] for need in needs] == ["numpy", "numba"]
 
 
 @pytest.mark.slow
 def test_an_installed_wheel_plays_and_films_from_another_folder(wheel, tmp_path):
-    site, folder = tmp_path / "site", tmp_path / "elsewhere"
+    site, folder, home = tmp_path / "site", tmp_path / "elsewhere", tmp_path / "home"
     folder.mkdir()
+    home.mkdir()
     done = run_python(["-m", "pip", "install", str(wheel), "--no-deps", "--no-index", "--target", str(site)], folder)
     assert done.returncode == 0, done.stderr
     installed = {"PYTHONPATH": str(site), "NUMBA_CACHE_DIR": "", "SKIRMISH_QUIET": "", "XDG_CACHE_HOME": str(tmp_path)}
 
     cold = run_python(["-c", PLAY], folder, **installed)
     assert cold.returncode == 0, cold.stderr
-    assert cold.stdout.split() == ["True", "3m_0.gif"]
+    checkout = run_python(["-c", PLAY], home, PYTHONPATH=str(ROOT))
+    assert checkout.returncode == 0, checkout.stderr
+    assert cold.stdout == checkout.stdout and cold.stdout.split()[2:] == ["3m_0.gif"]
     assert [line.partition(":")[0] for line in cold.stderr.splitlines()] == ["skirmish"] * 2  # it compiles, and says so
     with Image.open(folder / "3m_0.gif") as film:
         assert film.n_frames > 20
