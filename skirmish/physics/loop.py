@@ -161,6 +161,36 @@ def _first_order(f, s, k, choices, i):
 
 
 @njit(cache=True)
+def _sort_agents(f, s, n):
+    """Order agents of one type by (x, y) of the first observation, as SMAC does; whoever aims at them follows."""
+    order = np.arange(n)
+    for i in range(1, n):
+        at = i
+        while at > 0:
+            a, c = order[at - 1], order[at]
+            in_place = f[X, a] < f[X, c] or (f[X, a] == f[X, c] and f[Y, a] <= f[Y, c])
+            if s[KIND, a] != s[KIND, c] or in_place:
+                break
+            order[at - 1], order[at] = c, a
+            at -= 1
+    moved = False
+    for i in range(n):
+        moved |= order[i] != i
+    if not moved:
+        return
+    floats, ints = f[:, :n].copy(), s[:, :n].copy()
+    place = np.empty(n, np.int64)
+    for i in range(n):
+        f[:, i] = floats[:, order[i]]
+        s[:, i] = ints[:, order[i]]
+        place[order[i]] = i
+    for row in (ORDER_TARGET, TARGET, SHOT_TARGET, MISSILE_TARGET, HEALING, BEAM_SOURCE):
+        for i in range(f.shape[1]):
+            if 0 <= s[row, i] < n:
+                s[row, i] = place[s[row, i]]
+
+
+@njit(cache=True)
 def _run(f, s, k, choices, ground, clock, key, b, loops):
     """Game loops of one episode.
 
@@ -191,6 +221,7 @@ def spawn(floats, ints, clocks, k, choices, ground, places, kinds, key, slots, f
             clock[DRAWS] = clock[LOOPS] = 0
             _place(f, s, k, choices, ground, places[b], kinds[b], clock, key, b)
             _run(f, s, k, choices, ground, clock, key, b, clock[HEAD_START])
+            _sort_agents(f, s, choices.n_agents)
 
 
 @SlotKernel
