@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -18,29 +16,13 @@ from matplotlib.ticker import MaxNLocator
 from skirmish.fidelity import targets
 from skirmish.fidelity.measure import Record
 from skirmish.fidelity.report import LEAST_ALTERNATING
+from skirmish.fidelity.style import OURS, write_figure
 
-FORMATS = (".png", ".pdf", ".svg")
-DPI = 200
 WIDTH = 7.2  # inches
 HEADER = 0.42  # inches: title and legend
-OURS, REAL = "#c44e00", "0.35"
+REAL = "0.35"
 COLUMNS = 5  # panels of lengths side by side
 SHOWN, SHOWN_REAL = 0.98, 0.95  # part of the simulated and of the real lengths that the axis shows
-RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "fidelity",
-}
 SCRIPTS = {
     "alternating fire, 2 loops": "alternating fire",
     "kiting, 0.1 random": "kiting, 10 % random",
@@ -56,14 +38,7 @@ def draw(records: Sequence[Record], path: Path, label: str) -> None:
 
     Raises: ValueError for another kind of file.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"figure must be one of {', '.join(FORMATS)}, got {path.name!r}: choose another --out")
-    clock: dict[str, Any] = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    with matplotlib.rc_context(RC):
-        fidelity_figure(records, label).savefig(part, dpi=DPI, metadata=clock[path.suffix.lower()])
-    os.replace(part, path)
+    write_figure(path, lambda: fidelity_figure(records, label))
 
 
 def fidelity_figure(records: Sequence[Record], label: str) -> Figure:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,9 +16,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from skirmish.fidelity.learning import QUANTITIES, Band, Comparison, Ours, Score
+from skirmish.fidelity.style import OURS, write_figure
 
-FORMATS = (".png", ".pdf", ".svg")
-DPI = 200
 PAGE, LEAST = 7.2, 3.6  # inches: width of five panels and more, and of one
 PANEL, ROW, HEADER, FOOT = (
     1.44,
@@ -28,35 +25,12 @@ PANEL, ROW, HEADER, FOOT = (
     0.58,
     0.16,
 )  # inches: width and height of a panel, space for title, row of the legend
-OURS = "#c44e00"
 REAL, RANGE, QUARTILES = "0.25", "0.88", "0.72"
-RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "learning",
-}
 
 
 def draw(comparison: Comparison, scores: Sequence[Score], path: Path) -> None:
     """Write the figure, without clock readings inside. Raises: ValueError for another kind of file."""
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"figure must be one of {', '.join(FORMATS)}, got {path.name!r}: choose another --out")
-    clock: dict[str, Any] = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    with matplotlib.rc_context(RC):
-        learning_figure(comparison, scores).savefig(part, dpi=DPI, metadata=clock[path.suffix.lower()])
-    os.replace(part, path)
+    write_figure(path, lambda: learning_figure(comparison, scores))
 
 
 def learning_figure(comparison: Comparison, scores: Sequence[Score]) -> Figure:
