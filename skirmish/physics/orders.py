@@ -156,6 +156,9 @@ def _acquire(f, s, k, choices, i):
     best_distance = limit
     for j in range(choices.n_agents):
         if s[ALIVE, j]:
+            dx, dy, widest = f[X, j] - f[X, i], f[Y, j] - f[Y, i], limit + f[RADIUS, i] + f[RADIUS, j] + TOUCH
+            if dx * dx + dy * dy > widest * widest:
+                continue  # spares the square root of most
             distance = edge_distance(f, i, j)
             if not choices.acquire_to_edge:
                 distance += f[RADIUS, i] + f[RADIUS, j]
@@ -171,6 +174,17 @@ def _acquire(f, s, k, choices, i):
     return best
 
 
+@njit(cache=True)
+def _threat(f, s, k, choices, i, otherwise):
+    """The nearest attacking agent that enemy i would acquire, if it is near enough to leave a target for."""
+    for j in range(choices.n_agents):
+        if s[ALIVE, j] and fights(f, s, j):
+            found = _acquire(f, s, k, choices, i)
+            near = found != NOBODY and fights(f, s, found) and in_reach(f, s, k, i, found, choices.threat_reach)
+            return found if near else otherwise
+    return otherwise
+
+
 @njit(cache=True, inline="always")
 def _choose_target(f, s, k, choices, i):
     """Target of enemy i: kept while alive and in range (or followed, if provoked), else the nearest one."""
@@ -181,9 +195,7 @@ def _choose_target(f, s, k, choices, i):
         if in_reach(f, s, k, i, target, 0.0):
             s[PROVOKED, i] = False
             if choices.threats_first and choices.threat_reach >= 0.0 and not fights(f, s, target):
-                found = _acquire(f, s, k, choices, i)
-                if found != NOBODY and fights(f, s, found) and in_reach(f, s, k, i, found, choices.threat_reach):
-                    target = found
+                target = _threat(f, s, k, choices, i, target)
             s[TARGET, i] = target
             return target
         limit = choices.chase_limit if s[PROVOKED, i] else k[s[KIND, i], K_ACQUIRE] + TOUCH
