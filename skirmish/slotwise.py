@@ -92,8 +92,7 @@ def _copy(template: Any, name: str, **names: Any) -> FunctionType:
     return function
 
 
-@intrinsic
-def lent(_, value):
+def _lent(_, value):
     """The same value, its arrays without an owner, so that nobody counts references to them.
 
     Each count is an atomic operation, and views of arrays that are handed from function to function are many: counting
@@ -104,6 +103,15 @@ def lent(_, value):
         return _disowned(context, builder, signature.return_type, arguments[0])
 
     return value(value), generate
+
+
+# Without compilation there is nothing to count.
+lent: Any = (lambda value: value) if numba.config.DISABLE_JIT else intrinsic(_lent)  # type: ignore[attr-defined]
+
+
+@njit(cache=True)
+def kept(value):
+    """Called after the last use of what was lent inside a kernel: until then its owner holds it."""
 
 
 def _disowned(context: Any, builder: Any, kind: Any, value: Any) -> Any:

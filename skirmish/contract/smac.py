@@ -126,35 +126,51 @@ def fill_state_from_obs(obs: np.ndarray, slots: np.ndarray, out: np.ndarray) -> 
 
 
 @SlotKernel
+def fill_views(units, kinds, profile, layout, grids, last_action, t, slots, available, obs, state, first, last):
+    """Availability, observations and, unless it is made of these, the state of the slots marked True."""
+    for b in range(first, last):
+        if slots[b]:
+            _fill_available(units, kinds, profile, layout, grids, b, available)
+            _fill_obs(units, kinds, profile, layout, grids, available, last_action, t, b, obs)
+            if not layout.obs_instead_of_state:
+                _fill_state(units, kinds, profile, layout, last_action, t, b, state)
+
+
+@SlotKernel
 def fill_available(units, kinds, profile, layout, grids, slots, out, first, last):
-    """Availability of the slots marked True: moves by one neighbouring cell, targets within the mask's range.
+    """Availability of the slots marked True."""
+    for b in range(first, last):
+        if slots[b]:
+            _fill_available(units, kinds, profile, layout, grids, b, out)
+
+
+@njit(cache=True)
+def _fill_available(units, kinds, profile, layout, grids, b, out):
+    """Moves by one neighbouring cell, targets within the mask's range.
 
     A healer's targets are its team mates; with fewer of them than enemies the last entries stay False.
     """
     half = layout.move_amount / 2.0
-    for b in range(first, last):
-        if not slots[b]:
+    for i in range(layout.n):
+        for a in range(layout.n_actions):
+            out[b, i, a] = False
+        if units[b, HEALTH, i] <= 0.0:
+            out[b, i, 0] = True
             continue
-        for i in range(layout.n):
-            for a in range(layout.n_actions):
-                out[b, i, a] = False
-            if units[b, HEALTH, i] <= 0.0:
-                out[b, i, 0] = True
-                continue
-            x, y = units[b, X, i], units[b, Y, i]
-            out[b, i, 1] = True
-            out[b, i, 2] = _walkable(grids.walkable, x, y + half)
-            out[b, i, 3] = _walkable(grids.walkable, x, y - half)
-            out[b, i, 4] = _walkable(grids.walkable, x + half, y)
-            out[b, i, 5] = _walkable(grids.walkable, x - half, y)
-            shoot = profile[kinds[b, i], P_SHOOT]
-            healer = profile[kinds[b, i], P_HEALER] > 0.0
-            first = 0 if healer else layout.n
-            count = layout.n if healer else layout.m
-            for k in range(count):
-                j = first + k
-                if units[b, HEALTH, j] > 0.0 and not (healer and profile[kinds[b, j], P_HEALER] > 0.0):
-                    out[b, i, 6 + k] = _distance(units, b, i, j) <= shoot
+        x, y = units[b, X, i], units[b, Y, i]
+        out[b, i, 1] = True
+        out[b, i, 2] = _walkable(grids.walkable, x, y + half)
+        out[b, i, 3] = _walkable(grids.walkable, x, y - half)
+        out[b, i, 4] = _walkable(grids.walkable, x + half, y)
+        out[b, i, 5] = _walkable(grids.walkable, x - half, y)
+        shoot = profile[kinds[b, i], P_SHOOT]
+        healer = profile[kinds[b, i], P_HEALER] > 0.0
+        first = 0 if healer else layout.n
+        count = layout.n if healer else layout.m
+        for k in range(count):
+            j = first + k
+            if units[b, HEALTH, j] > 0.0 and not (healer and profile[kinds[b, j], P_HEALER] > 0.0):
+                out[b, i, 6 + k] = _distance(units, b, i, j) <= shoot
 
 
 @njit(cache=True)
@@ -286,75 +302,82 @@ def _write_own(units, kinds, profile, layout, last_action, b, i, row, at):
 
 @SlotKernel
 def fill_obs(units, kinds, profile, layout, grids, available, last_action, t, slots, out, first, last):
-    """Observations of the slots marked True. A dead agent's vector is zero, except its id in the mazero family.
+    """Observations of the slots marked True."""
+    for b in range(first, last):
+        if slots[b]:
+            _fill_obs(units, kinds, profile, layout, grids, available, last_action, t, b, out)
+
+
+@njit(cache=True)
+def _fill_obs(units, kinds, profile, layout, grids, available, last_action, t, b, out):
+    """A dead agent's vector is zero, except its id in the mazero family.
 
     Order of the blocks: move, enemies, allies, own (smac); allies, enemies, move, own, id (mazero). The time step, if
     asked for, is appended for the dead as well, as in SMAC; there it stands behind an entry that stays 0.
     """
     size = out.shape[2]
-    for b in range(first, last):
-        if not slots[b]:
-            continue
-        for i in range(layout.n):
-            row = out[b, i]
-            row[:] = 0.0
-            if units[b, HEALTH, i] > 0.0:
-                at = np.int64(0)
-                if layout.mazero:
-                    at = _write_allies(units, kinds, profile, layout, last_action, b, i, row, at)
-                    at = _write_enemies(units, kinds, profile, layout, available, b, i, row, at)
-                    at = _write_moves(units, layout, grids, available, b, i, row, at)
-                else:
-                    at = _write_moves(units, layout, grids, available, b, i, row, at)
-                    at = _write_enemies(units, kinds, profile, layout, available, b, i, row, at)
-                    at = _write_allies(units, kinds, profile, layout, last_action, b, i, row, at)
-                _write_own(units, kinds, profile, layout, last_action, b, i, row, at)
-            end = size
-            if layout.obs_timestep:
-                end -= 1
-                row[end] = t[b] / layout.episode_limit
+    for i in range(layout.n):
+        row = out[b, i]
+        row[:] = 0.0
+        if units[b, HEALTH, i] > 0.0:
+            at = np.int64(0)
             if layout.mazero:
-                row[end - layout.n + i] = 1.0
+                at = _write_allies(units, kinds, profile, layout, last_action, b, i, row, at)
+                at = _write_enemies(units, kinds, profile, layout, available, b, i, row, at)
+                at = _write_moves(units, layout, grids, available, b, i, row, at)
+            else:
+                at = _write_moves(units, layout, grids, available, b, i, row, at)
+                at = _write_enemies(units, kinds, profile, layout, available, b, i, row, at)
+                at = _write_allies(units, kinds, profile, layout, last_action, b, i, row, at)
+            _write_own(units, kinds, profile, layout, last_action, b, i, row, at)
+        end = size
+        if layout.obs_timestep:
+            end -= 1
+            row[end] = t[b] / layout.episode_limit
+        if layout.mazero:
+            row[end - layout.n + i] = 1.0
 
 
 @SlotKernel
 def fill_state(units, kinds, profile, layout, last_action, t, slots, out, first, last):
-    """State of the slots marked True: ally rows, enemy rows, last actions, time step.
-
-    A healer shows its energy where other agents show their cooldown.
-    """
-    cx, cy = layout.map_x / 2.0, layout.map_y / 2.0
+    """State of the slots marked True."""
     for b in range(first, last):
-        if not slots[b]:
-            continue
-        row = out[b]
-        row[:] = 0.0
-        at = 0
-        for j in range(layout.n + layout.m):
-            ally = j < layout.n
-            shields = layout.ally_shields if ally else layout.enemy_shields
-            place = at + 2 if ally else at + 1  # where the position stands
-            if units[b, HEALTH, j] > 0.0:
-                kind = kinds[b, j]
-                row[at] = units[b, HEALTH, j] / profile[kind, P_HEALTH_MAX]
-                if ally:
-                    healer = profile[kind, P_HEALER] > 0.0
-                    reserve = units[b, ENERGY, j] if healer else max(0.0, units[b, COOLDOWN, j])
-                    row[at + 1] = reserve / profile[kind, P_COOLDOWN_MAX]
-                row[place] = (units[b, X, j] - cx) / layout.map_x
-                row[place + 1] = (units[b, Y, j] - cy) / layout.map_y
-                if shields == 1:
-                    row[place + 2] = units[b, SHIELD, j] / profile[kind, P_SHIELD_MAX]
-                if layout.bits > 0:
-                    row[place + 2 + shields + int(profile[kind, P_ALLY_BIT if ally else P_ENEMY_BIT])] = 1.0
-            at = place + 2 + shields + layout.bits
-        if layout.state_last_action:
-            for i in range(layout.n):
-                if last_action[b, i] >= 0:
-                    row[at + last_action[b, i]] = 1.0
-                at += layout.n_actions
-        if layout.state_timestep:
-            row[at] = t[b] / layout.episode_limit
+        if slots[b]:
+            _fill_state(units, kinds, profile, layout, last_action, t, b, out)
+
+
+@njit(cache=True)
+def _fill_state(units, kinds, profile, layout, last_action, t, b, out):
+    """Ally rows, enemy rows, last actions, time step. A healer shows its energy where others show their cooldown."""
+    cx, cy = layout.map_x / 2.0, layout.map_y / 2.0
+    row = out[b]
+    row[:] = 0.0
+    at = 0
+    for j in range(layout.n + layout.m):
+        ally = j < layout.n
+        shields = layout.ally_shields if ally else layout.enemy_shields
+        place = at + 2 if ally else at + 1  # where the position stands
+        if units[b, HEALTH, j] > 0.0:
+            kind = kinds[b, j]
+            row[at] = units[b, HEALTH, j] / profile[kind, P_HEALTH_MAX]
+            if ally:
+                healer = profile[kind, P_HEALER] > 0.0
+                reserve = units[b, ENERGY, j] if healer else max(0.0, units[b, COOLDOWN, j])
+                row[at + 1] = reserve / profile[kind, P_COOLDOWN_MAX]
+            row[place] = (units[b, X, j] - cx) / layout.map_x
+            row[place + 1] = (units[b, Y, j] - cy) / layout.map_y
+            if shields == 1:
+                row[place + 2] = units[b, SHIELD, j] / profile[kind, P_SHIELD_MAX]
+            if layout.bits > 0:
+                row[place + 2 + shields + int(profile[kind, P_ALLY_BIT if ally else P_ENEMY_BIT])] = 1.0
+        at = place + 2 + shields + layout.bits
+    if layout.state_last_action:
+        for i in range(layout.n):
+            if last_action[b, i] >= 0:
+                row[at + last_action[b, i]] = 1.0
+            at += layout.n_actions
+    if layout.state_timestep:
+        row[at] = t[b] / layout.episode_limit
 
 
 @njit(cache=True)

@@ -232,12 +232,10 @@ class SkirmishEnv(Slots):
         self._draw_battles(slots)
         setting = (self._facts, self._choices, self._ground, self._places, self._next_kinds)
         loop.spawn(*self._state, *setting, self._key, slots)
-        self.t[slots] = 0
-        self.last_action[slots] = -1
-        self.result[slots] = contract.UNDECIDED
-        self._flagged[slots] = False
-        self.reward[slots] = 0.0
-        self.terminated[slots] = self.truncated[slots] = self.won[slots] = False
+        new = np.flatnonzero(slots)  # mostly few: numbers are faster than a mask
+        self.t[new], self.last_action[new], self.result[new] = 0, -1, contract.UNDECIDED
+        self._flagged[new], self.reward[new] = False, 0.0
+        self.terminated[new] = self.truncated[new] = self.won[new] = False
         self._describe(slots)
 
     def _draw_battles(self, slots: np.ndarray) -> None:
@@ -278,11 +276,12 @@ class SkirmishEnv(Slots):
                 fighting = running & self.marks[:, tables.ALIVE].any(1)
             loop.advance(*self._state, *setting, fighting, orders, float(self.options.move_amount), loops)
             left -= loops
-            wiped = fighting & ~self.marks[:, tables.ALIVE].any(1)
-            self.clocks[wiped, tables.HEAD_START] += left
+            if left > 0:
+                wiped = fighting & ~self.marks[:, tables.ALIVE].any(1)
+                self.clocks[wiped, tables.HEAD_START] += left
             self._between(sum(pieces) - left, running)
             yield
-        self.last_action[running] = actions[running]
+        np.copyto(self.last_action, actions, where=running[:, None])
         self.t += running
         self._settle(running, previous)
         self.reward[:] = self._reward64
@@ -294,13 +293,11 @@ class SkirmishEnv(Slots):
     def _describe(self, slots: np.ndarray) -> None:
         """Availability, observations and state of the slots marked True."""
         self._agent_state_old = True
-        seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout)
-        contract.fill_available(*seen, self.grids, slots, self.available_actions)
-        contract.fill_obs(*seen, self.grids, self.available_actions, self.last_action, self.t, slots, self.obs)
+        seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout, self.grids)
+        views = (self.available_actions, self.obs, self.state)
+        contract.fill_views(*seen, self.last_action, self.t, slots, *views)
         if self.layout.obs_instead_of_state:
             contract.fill_state_from_obs(self.obs, slots, self.state)
-        else:
-            contract.fill_state(*seen, self.last_action, self.t, slots, self.state)
 
     @property
     def _state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -112,7 +112,10 @@ def edge_distance(f, i, j):
 @njit(cache=True, inline="always")
 def in_reach(f, s, k, i, j, extra):
     """Is unit j within the weapon range of unit i, or at most `extra` beyond it?"""
-    return edge_distance(f, i, j) <= k[s[KIND, i], K_REACH] + extra + TOUCH
+    dx = f[X, j] - f[X, i]
+    dy = f[Y, j] - f[Y, i]
+    limit = k[s[KIND, i], K_REACH] + extra + TOUCH + f[RADIUS, i] + f[RADIUS, j]
+    return limit > 0.0 and dx * dx + dy * dy <= limit * limit
 
 
 @njit(cache=True, inline="always")
@@ -169,16 +172,17 @@ def _provoke(f, s, k, choices, victim, attacker):
 def strike(f, s, k, choices):
     """Everything that lands in this loop, then the deaths."""
     units = f.shape[1]
-    for i in range(units):
-        if s[BURST, i] == 1:
-            s[BURST, i] = 2
-        if s[BEAM_PENDING, i] > 0:
-            _land_beams(f, s, k, choices, i)
-    for i in range(units):
-        if s[BEAM_AGE, i] >= 0:
-            _sweep(f, s, k, choices, i)
-        if s[MISSILE_TARGET, i] != NOBODY:
-            _fly(f, s, k, choices, i)
+    if choices.delayed_hits:
+        for i in range(units):
+            if s[BURST, i] == 1:
+                s[BURST, i] = 2
+            if s[BEAM_PENDING, i] > 0:
+                _land_beams(f, s, k, choices, i)
+        for i in range(units):
+            if s[BEAM_AGE, i] >= 0:
+                _sweep(f, s, k, choices, i)
+            if s[MISSILE_TARGET, i] != NOBODY:
+                _fly(f, s, k, choices, i)
     for i in range(units):
         if s[ALIVE, i] and f[WINDUP, i] > 0.0:
             f[WINDUP, i] -= 1.0

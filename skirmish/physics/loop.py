@@ -15,8 +15,9 @@ import numpy as np
 
 from skirmish.compiled import njit
 from skirmish.physics.combat import heal, regenerate, strike
+from skirmish.physics.crowd import list_agents, list_movers, new_crowd, push_apart, steer
 from skirmish.physics.draws import uniform
-from skirmish.physics.movement import find_neighbours, inside, keep_inside, push_apart, steer
+from skirmish.physics.movement import inside, keep_inside
 from skirmish.physics.orders import command, decide, hunt, nearest_agent
 from skirmish.physics.tables import (
     ALIVE,
@@ -46,7 +47,6 @@ from skirmish.physics.tables import (
     LAYERS,
     LOOPS,
     MISSILE_TARGET,
-    MOVING,
     NOBODY,
     ORDER,
     ORDER_TARGET,
@@ -62,33 +62,34 @@ from skirmish.physics.tables import (
     X,
     Y,
 )
-from skirmish.slotwise import SlotKernel
+from skirmish.slotwise import SlotKernel, kept, lent
 
 
 @njit(cache=True, inline="always")
-def _game_loop(f, s, k, choices, ground, clock, key, b, near, counts):
+def _game_loop(f, s, k, choices, ground, clock, key, b, crowd):
     units = f.shape[1]
     strike(f, s, k, choices)
     if choices.hunt_period > 0 and clock[LOOPS] % choices.hunt_period == 0:
         hunt(f, s, k, choices)
     clock[LOOPS] += 1
+    agents = threats = 0
     for i in range(units):
+        if i == choices.n_agents:
+            agents, threats = list_agents(f, s, choices, crowd)
         if s[ALIVE, i]:
-            decide(f, s, k, choices, ground, clock, key, b, i)
-    for i in range(units):
-        if s[ALIVE, i] and s[HEALING, i] != NOBODY:
-            heal(f, s, k, i)
-    find_neighbours(f, s, near, counts)
-    if choices.steer_around:
+            decide(f, s, k, choices, ground, clock, key, b, crowd, agents, threats, i)
+    if choices.healing:
         for i in range(units):
-            if s[ALIVE, i] and s[MOVING, i]:
-                steer(f, s, near, counts, i)
-    for i in range(units):
-        if s[ALIVE, i] and s[MOVING, i]:
-            f[X, i] = f[STEP_X, i]
-            f[Y, i] = f[STEP_Y, i]
-    for _ in range(choices.push_passes):
-        push_apart(f, s, k, choices, near, counts)
+            if s[ALIVE, i] and s[HEALING, i] != NOBODY:
+                heal(f, s, k, i)
+    movers, holders = list_movers(f, s, crowd)
+    if choices.steer_around:
+        steer(f, s, crowd, movers, holders)
+    for at in range(movers):
+        i = crowd.movers[at]
+        f[X, i] = f[STEP_X, i]
+        f[Y, i] = f[STEP_Y, i]
+    push_apart(f, s, k, choices, crowd, choices.push_passes)
     for i in range(units):
         if s[ALIVE, i]:
             keep_inside(f, s, k, choices, ground, i)
@@ -96,14 +97,13 @@ def _game_loop(f, s, k, choices, ground, clock, key, b, near, counts):
 
 
 @njit(cache=True)
-def _place(f, s, k, choices, ground, places, kinds, clock, key, b):
+def _place(f, s, k, choices, ground, places, kinds, clock, key, b, crowd):
     """Fresh units at their places, agents of one type sorted by (x, y), enemies in creation order.
 
     places (4, U): x, y of each unit, x, y of its goal; kinds (U,) rows of k, agents' equal kinds next to each other.
     """
     units = f.shape[1]
     n = choices.n_agents
-    near, counts = np.empty((units, units), np.int16), np.empty((2, units), np.int64)
     f[:] = 0.0
     s[:] = 0
     goal_dx = goal_dy = 0.0
@@ -139,8 +139,7 @@ def _place(f, s, k, choices, ground, places, kinds, clock, key, b):
         goal_x, goal_y = places[2, i] + goal_dx, places[3, i] + goal_dy
         f[ORDER_X, i], f[ORDER_Y, i] = inside(goal_x, goal_y, k[kind, K_MOVER], size, choices, ground)
         keep_inside(f, s, k, choices, ground, i)
-    find_neighbours(f, s, near, counts)
-    push_apart(f, s, k, choices, near, counts)
+    push_apart(f, s, k, choices, crowd, 1)
     for i in range(units):
         keep_inside(f, s, k, choices, ground, i)
     for i in range(n, units):
@@ -191,15 +190,14 @@ def _sort_agents(f, s, n):
 
 
 @njit(cache=True)
-def _run(f, s, k, choices, ground, clock, key, b, loops):
+def _run(f, s, k, choices, ground, clock, key, b, crowd, loops):
     """Game loops of one episode.
 
     When both sides are wiped out the map script brings the next armies at once: the loops left are their head start.
     """
     clock[HEAD_START] = 0
-    near, counts = np.empty((f.shape[1], f.shape[1]), np.int16), np.empty((2, f.shape[1]), np.int64)
     for loop in range(loops):
-        _game_loop(f, s, k, choices, ground, clock, key, b, near, counts)
+        _game_loop(f, s, k, choices, ground, clock, key, b, crowd)
         living = 0
         for i in range(f.shape[1]):
             living += s[ALIVE, i]
@@ -215,13 +213,16 @@ def spawn(floats, ints, clocks, k, choices, ground, places, kinds, key, slots, f
     Args: floats (B, NF, U), ints (B, NS, U), clocks (B, 4), k (K, NK), places (B, 4, U), kinds (B, U), key (2,)
     uint64, slots (B,) bool.
     """
+    room = new_crowd(floats.shape[2], choices)
+    crowd = lent(room)
     for b in range(first, last):
         if slots[b]:
             f, s, clock = floats[b], ints[b], clocks[b]
             clock[DRAWS] = clock[LOOPS] = 0
-            _place(f, s, k, choices, ground, places[b], kinds[b], clock, key, b)
-            _run(f, s, k, choices, ground, clock, key, b, clock[HEAD_START])
+            _place(f, s, k, choices, ground, places[b], kinds[b], clock, key, b, crowd)
+            _run(f, s, k, choices, ground, clock, key, b, crowd, clock[HEAD_START])
             _sort_agents(f, s, choices.n_agents)
+    kept(room)
 
 
 @SlotKernel
@@ -230,10 +231,13 @@ def advance(floats, ints, clocks, k, choices, ground, key, slots, actions, move_
 
     Args: arrays as for `spawn`; actions (B, n) int64; move_amount: length of a move order.
     """
+    room = new_crowd(floats.shape[2], choices)
+    crowd = lent(room)
     for b in range(first, last):
         if slots[b]:
             f, s, clock = floats[b], ints[b], clocks[b]
             for i in range(choices.n_agents):
                 if s[ALIVE, i]:
                     command(f, s, k, i, actions[b, i], choices.n_agents, move_amount)
-            _run(f, s, k, choices, ground, clock, key, b, loops)
+            _run(f, s, k, choices, ground, clock, key, b, crowd, loops)
+    kept(room)

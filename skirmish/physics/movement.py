@@ -1,4 +1,4 @@
-"""Moving: steps towards goals, ways around walls, steering around those who stand, pushing apart.
+"""Moving: steps towards goals, ways around walls, keeping to open ground.
 
 Arguments as in `combat.py`; ground: `terrain.Ground`; choices: `tables.Choices`.
 """
@@ -9,21 +9,14 @@ import math
 
 from skirmish.compiled import njit
 from skirmish.physics.tables import (
-    ALIVE,
-    BACKSWING,
-    DETOUR,
-    ENGAGED,
     FACING_X,
     FACING_Y,
-    HOLD_ENGAGED,
-    HOLD_NEVER,
     K_ACCELERATION,
     K_MOVER,
     K_SPEED,
     K_TURN_COS,
     K_TURN_SIN,
     KIND,
-    LAYERS,
     MOVER_AIR,
     MOVER_CLIFF,
     MOVER_GROUND,
@@ -34,14 +27,11 @@ from skirmish.physics.tables import (
     STEP_X,
     STEP_Y,
     TOUCH,
-    WINDUP,
     X,
     Y,
 )
 from skirmish.physics.terrain import GROUND_ONLY, NORMAL_X, NORMAL_Y, SIDES, STRAIGHT, X0, X1, Y0, Y1
 
-DIAGONAL = math.sqrt(0.5)
-MARGIN = 1.25  # two units get nearer by 0.37 in a loop's walk; the rest is for pushes in a crowd
 AT_CORNER = 0.5  # from here on the next corner is aimed at
 WALL_PASSES = 8  # in narrow angles one wall pushes a unit towards the next
 
@@ -82,18 +72,19 @@ def walk_towards(f, s, k, ground, i, x, y):
     speed = k[kind, K_SPEED]
     if k[kind, K_ACCELERATION] > 0.0:
         f[SPEED_NOW, i] = speed = min(speed, f[SPEED_NOW, i] + k[kind, K_ACCELERATION])
-    if not turn_to(f, s, k, i, dx / distance, dy / distance, k[kind, K_TURN_COS]):
+    part = 1.0 / distance
+    if not turn_to(f, s, k, i, part * dx, part * dy, k[kind, K_TURN_COS]):
         f[STEP_X, i] = f[X, i]
         f[STEP_Y, i] = f[Y, i]
         s[MOVING, i] = True
         return
-    part = min(1.0, speed / distance)
+    part = min(1.0, speed * part)
     f[STEP_X, i] = f[X, i] + part * dx
     f[STEP_Y, i] = f[Y, i] + part * dy
     s[MOVING, i] = True
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _next_point(f, ground, i, x, y):
     """Where to walk to now on the way to (x, y): the goal itself, or a corner of a wall."""
     goal = _node(ground, x, y)
@@ -109,138 +100,11 @@ def _next_point(f, ground, i, x, y):
     return ground.corners[corner, 0], ground.corners[corner, 1]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _node(ground, x, y):
     cx = min(max(int(x), 0), ground.cell_node.shape[0] - 1)
     cy = min(max(int(y), 0), ground.cell_node.shape[1] - 1)
     return ground.cell_node[cx, cy]
-
-
-@njit(cache=True, inline="always")
-def fights(f, s, j):
-    """Is unit j attacking: in wind-up or backswing, or standing with its target in range?"""
-    return s[ENGAGED, j] != 0 or f[WINDUP, j] > 0.0 or f[BACKSWING, j] > 0.0
-
-
-@njit(cache=True)
-def find_neighbours(f, s, near, counts):
-    """List for every living unit whom it may touch in this loop: layers shared, edges less than `MARGIN` apart.
-
-    Args, filled: near (U, U) int16, row i the neighbours of unit i in ascending order; counts (2, U): how many of them
-    have a lower index than i, and how many there are.
-    """
-    xs, ys, sizes, alive, layers = f[X], f[Y], f[SEPARATION], s[ALIVE], s[LAYERS]
-    lower, total = counts[0], counts[1]
-    units = xs.shape[0]
-    total[:] = 0
-    for i in range(units):
-        count = total[i]
-        lower[i] = count
-        if not alive[i]:
-            continue
-        x, y, size, own = xs[i], ys[i], sizes[i] + MARGIN, layers[i]
-        row = near[i]
-        for j in range(i + 1, units):
-            dx, dy, reach = xs[j] - x, ys[j] - y, size + sizes[j]
-            if dx * dx + dy * dy < reach * reach and alive[j] and own & layers[j] != 0:
-                row[count] = j
-                count += 1
-                near[j, total[j]] = i
-                total[j] += 1
-        total[i] = count
-
-
-@njit(cache=True)
-def _blocked(f, s, near, counts, i, x, y):
-    """Would unit i at (x, y) run further into somebody who stands and fights?"""
-    for at in range(counts[1, i]):
-        j = near[i, at]
-        if s[MOVING, j] or not s[ALIVE, j] or not fights(f, s, j):
-            continue
-        size = f[SEPARATION, i] + f[SEPARATION, j]
-        dx = f[X, j] - x
-        dy = f[Y, j] - y
-        gap = dx * dx + dy * dy
-        if gap < size * size - TOUCH:
-            ox = f[X, j] - f[X, i]
-            oy = f[Y, j] - f[Y, i]
-            if gap < ox * ox + oy * oy:
-                return True
-    return False
-
-
-@njit(cache=True)
-def steer(f, s, near, counts, i):
-    """Turn a blocked step by 45 or 90 degrees, on the side taken before if there was one; else press on."""
-    if not _blocked(f, s, near, counts, i, f[STEP_X, i], f[STEP_Y, i]):
-        s[DETOUR, i] = 0
-        return
-    dx = f[STEP_X, i] - f[X, i]
-    dy = f[STEP_Y, i] - f[Y, i]
-    first = s[DETOUR, i]
-    if first == 0:
-        first = 1 if i % 2 == 0 else -1
-    for attempt in range(4):
-        side = first if attempt < 2 else -first
-        if attempt % 2 == 0:
-            sx, sy = DIAGONAL * (dx - side * dy), DIAGONAL * (dy + side * dx)
-        else:
-            sx, sy = -side * dy, side * dx
-        if not _blocked(f, s, near, counts, i, f[X, i] + sx, f[Y, i] + sy):
-            s[DETOUR, i] = side
-            f[STEP_X, i] = f[X, i] + sx
-            f[STEP_Y, i] = f[Y, i] + sy
-            return
-
-
-@njit(cache=True, inline="always")
-def _share(f, s, k, choices, i, j):
-    """Part of an overlap that unit i gives way to unit j; what cannot move gives none, equals half each."""
-    if k[s[KIND, j], K_MOVER] == MOVER_NONE:
-        return 1.0
-    if k[s[KIND, i], K_MOVER] == MOVER_NONE:
-        return 0.0
-    if s[MOVING, i] == s[MOVING, j]:
-        return 0.5
-    standing = j if s[MOVING, i] else i
-    if choices.ground_holding == HOLD_NEVER:
-        part = 0.5
-    elif f[WINDUP, standing] > 0.0 or f[BACKSWING, standing] > 0.0:
-        part = choices.yield_to_holders
-    elif choices.ground_holding == HOLD_ENGAGED and s[ENGAGED, standing]:
-        part = choices.yield_to_holders
-    elif (i < choices.n_agents) != (j < choices.n_agents):
-        part = choices.yield_to_idle_foes
-    else:
-        part = choices.yield_to_idle_friends
-    return part if standing == j else 1.0 - part
-
-
-@njit(cache=True)
-def push_apart(f, s, k, choices, near, counts):
-    """One pass over all overlapping pairs of neighbours."""
-    for i in range(f.shape[1]):
-        if not s[ALIVE, i]:
-            continue
-        for at in range(counts[0, i], counts[1, i]):
-            j = near[i, at]
-            size = f[SEPARATION, i] + f[SEPARATION, j]
-            dx = f[X, j] - f[X, i]
-            dy = f[Y, j] - f[Y, i]
-            gap = dx * dx + dy * dy
-            if gap >= size * size or not s[ALIVE, j]:
-                continue
-            distance = math.sqrt(gap)
-            if distance <= TOUCH:  # on one spot: apart north-south
-                dx, dy, unit = 0.0, 1.0, 1.0
-            else:
-                unit = 1.0 / distance
-            overlap = size - distance
-            part = _share(f, s, k, choices, i, j)
-            f[X, i] -= part * overlap * dx * unit
-            f[Y, i] -= part * overlap * dy * unit
-            f[X, j] += (1.0 - part) * overlap * dx * unit
-            f[Y, j] += (1.0 - part) * overlap * dy * unit
 
 
 @njit(cache=True, inline="always")
@@ -256,6 +120,9 @@ def inside(x, y, mover, size, choices, ground):
                 wall = ground.walls[ground.near_ids[at]]
                 if mover == MOVER_CLIFF and wall[GROUND_ONLY] > 0.0:
                     continue
+                line = (x - wall[X0]) * wall[NORMAL_X] + (y - wall[Y0]) * wall[NORMAL_Y]
+                if line >= choices.cliff_clearance or (wall[SIDES] == 2.0 and -line >= choices.cliff_clearance):
+                    continue  # far from the whole line
                 nx, ny, distance = _off_wall(x, y, wall)
                 if distance < choices.cliff_clearance - TOUCH:
                     x += (choices.cliff_clearance - distance) * nx

@@ -9,8 +9,10 @@ import math
 
 from skirmish.compiled import njit
 from skirmish.physics.combat import can_hit, edge_distance, hits_per_attack, in_reach, untouched
+from skirmish.physics.crowd import fights
 from skirmish.physics.draws import uniform
-from skirmish.physics.movement import fights, turn_to, walk_towards
+from skirmish.physics.lanes import LANES, NO_BITS, ONE_BIT, close, lowest_bit
+from skirmish.physics.movement import turn_to, walk_towards
 from skirmish.physics.tables import (
     ALIVE,
     ATTACK_MOVE,
@@ -45,6 +47,7 @@ from skirmish.physics.tables import (
     K_MELEE_REACH,
     K_ON_GROUND,
     K_PERIOD,
+    K_REACH,
     K_STRUCTURE,
     KIND,
     MELEE_SHOT,
@@ -71,6 +74,8 @@ from skirmish.physics.tables import (
     X,
     Y,
 )
+
+SLACK = 1e-3  # who is near is found in single precision
 
 
 @njit(cache=True)
@@ -148,57 +153,45 @@ def hunt(f, s, k, choices):
             s[ORDER_TARGET, i] = j
 
 
-@njit(cache=True)
-def _acquire(f, s, k, choices, i):
-    """Agent that enemy i would acquire: attacking before others, then the nearest; NOBODY; ties: lower index."""
-    best, threatened = NOBODY, False
-    limit = k[s[KIND, i], K_ACQUIRE] + TOUCH
-    best_distance = limit
-    for j in range(choices.n_agents):
-        if s[ALIVE, j]:
-            dx, dy, widest = f[X, j] - f[X, i], f[Y, j] - f[Y, i], limit + f[RADIUS, i] + f[RADIUS, j] + TOUCH
-            if dx * dx + dy * dy > widest * widest:
-                continue  # spares the square root of most
+@njit(cache=True, forceinline=True)
+def _nearest(f, s, k, choices, i, crowd, count, limit, threats_only):
+    """The nearest of `count` living agents that enemy i could acquire within `limit`; NOBODY; ties: lower index."""
+    agents = crowd.agents
+    best, best_distance = NOBODY, limit
+    for at in range(0, count, LANES):
+        near = close(agents, at, f[X, i], f[Y, i], limit + f[RADIUS, i] + SLACK)
+        if threats_only:
+            near &= crowd.threats[at // LANES]
+        while near != NO_BITS:
+            j = agents.units[at + lowest_bit(near)]
+            near &= near - ONE_BIT
             distance = edge_distance(f, i, j)
             if not choices.acquire_to_edge:
                 distance += f[RADIUS, i] + f[RADIUS, j]
-            if distance > limit:
-                continue
-            threat = choices.threats_first and fights(f, s, j)
-            if threat == threatened:
-                better = best == NOBODY or distance < best_distance
-            else:
-                better = threat
-            if better and can_hit(s, k, i, j):
-                best, best_distance, threatened = j, distance, threat
+            if distance <= limit and (best == NOBODY or distance < best_distance) and can_hit(s, k, i, j):
+                best, best_distance = j, distance
     return best
 
 
-@njit(cache=True)
-def _threat(f, s, k, choices, i, otherwise):
-    """The nearest attacking agent that enemy i would acquire, if it is near enough to leave a target for."""
-    for j in range(choices.n_agents):
-        if s[ALIVE, j] and fights(f, s, j):
-            found = _acquire(f, s, k, choices, i)
-            near = found != NOBODY and fights(f, s, found) and in_reach(f, s, k, i, found, choices.threat_reach)
-            return found if near else otherwise
-    return otherwise
-
-
 @njit(cache=True, inline="always")
-def _choose_target(f, s, k, choices, i):
+def _choose_target(f, s, k, choices, crowd, agents, threats, i):
     """Target of enemy i: kept while alive and in range (or followed, if provoked), else the nearest one."""
-    target = s[TARGET, i]
+    target, far = s[TARGET, i], k[s[KIND, i], K_ACQUIRE] + TOUCH
     if target != NOBODY and not s[ALIVE, target]:
         target = NOBODY
     if target != NOBODY:
         if in_reach(f, s, k, i, target, 0.0):
             s[PROVOKED, i] = False
-            if choices.threats_first and choices.threat_reach >= 0.0 and not fights(f, s, target):
-                target = _threat(f, s, k, choices, i, target)
+            if threats > 0 and choices.threat_reach >= 0.0 and not fights(f, s, target):
+                near = far
+                if choices.acquire_to_edge:
+                    near = min(far, k[s[KIND, i], K_REACH] + choices.threat_reach + TOUCH)
+                found = _nearest(f, s, k, choices, i, crowd, agents, near, True)
+                if found != NOBODY and in_reach(f, s, k, i, found, choices.threat_reach):
+                    target = found
             s[TARGET, i] = target
             return target
-        limit = choices.chase_limit if s[PROVOKED, i] else k[s[KIND, i], K_ACQUIRE] + TOUCH
+        limit = choices.chase_limit if s[PROVOKED, i] else far
         if not (s[PROVOKED, i] or choices.keep_acquired) or edge_distance(f, i, target) > limit:
             target = NOBODY
         elif not s[PROVOKED, i]:
@@ -206,7 +199,9 @@ def _choose_target(f, s, k, choices, i):
     if s[SCAN_WAIT, i] > 0:
         s[SCAN_WAIT, i] -= 1
     else:
-        found = _acquire(f, s, k, choices, i)
+        found = _nearest(f, s, k, choices, i, crowd, agents, far, True) if threats > 0 else NOBODY
+        if found == NOBODY:
+            found = _nearest(f, s, k, choices, i, crowd, agents, far, False)
         if found != NOBODY:
             target = found
             s[PROVOKED, i] = False
@@ -288,7 +283,7 @@ def _start_attack(f, s, k, choices, clock, key, b, i, target):
 
 
 @njit(cache=True, inline="always")
-def decide(f, s, k, choices, ground, clock, key, b, i):
+def decide(f, s, k, choices, ground, clock, key, b, crowd, agents, threats, i):
     """Stand and shoot, walk, heal, or do nothing: sets engaged, moving and the wanted step of unit i."""
     kind = s[KIND, i]
     s[MOVING, i] = False
@@ -300,7 +295,7 @@ def decide(f, s, k, choices, ground, clock, key, b, i):
     if k[kind, K_HEAL_RATE] > 0.0:
         _decide_healer(f, s, k, choices, ground, i)
     else:
-        _decide_fighter(f, s, k, choices, ground, clock, key, b, i)
+        _decide_fighter(f, s, k, choices, ground, clock, key, b, crowd, agents, threats, i)
     if k[kind, K_ACCELERATION] > 0.0 and not s[MOVING, i]:
         f[SPEED_NOW, i] = 0.0
 
@@ -313,11 +308,12 @@ def _face(f, s, k, i, target):
     distance = math.sqrt(dx * dx + dy * dy)
     if distance <= TOUCH:
         return True
-    return turn_to(f, s, k, i, dx / distance, dy / distance, k[s[KIND, i], K_AIM_COS])
+    part = 1.0 / distance
+    return turn_to(f, s, k, i, part * dx, part * dy, k[s[KIND, i], K_AIM_COS])
 
 
 @njit(cache=True, inline="always")
-def _decide_fighter(f, s, k, choices, ground, clock, key, b, i):
+def _decide_fighter(f, s, k, choices, ground, clock, key, b, crowd, agents, threats, i):
     if f[WINDUP, i] > 0.0:
         s[ENGAGED, i] = True
         return
@@ -333,7 +329,7 @@ def _decide_fighter(f, s, k, choices, ground, clock, key, b, i):
             else:
                 s[ORDER_TARGET, i] = target
     elif i >= choices.n_agents:
-        target = _choose_target(f, s, k, choices, i)
+        target = _choose_target(f, s, k, choices, crowd, agents, threats, i)
     if target != NOBODY and in_reach(f, s, k, i, target, 0.0):
         s[ENGAGED, i] = True
         if _face(f, s, k, i, target) and f[COOLDOWN, i] <= 0.0:

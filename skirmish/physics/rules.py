@@ -69,8 +69,13 @@ class Rules:
     yield_to_holders: float = 0.8
     yield_to_idle_friends: float = 0.0
     yield_to_idle_foes: float = 1.0
-    # Passes over all overlapping pairs in one loop: how rigid units are. Fitted.
+    # How rigid units are in a crowd, all three fitted: passes in one loop over the pairs that overlap, or are at most
+    # the margin apart, once everybody has stepped; and by which part of its overlap a pair is parted in a pass (over 1:
+    # a little further, for what presses from behind pushes it back). Whom a pair is pushed into beyond the margin
+    # follows in the next loop.
     push_passes: int = 2
+    push_margin: float = 0.1
+    push_factor: float = 1.3
     # Movers go round those who stand and fight, in steps of 45 degrees, and press on where there is no way round. The
     # engine's local avoidance is unknown; without it zerglings do not get round zealots in corridor.
     steer_around: bool = True
@@ -102,6 +107,10 @@ class Rules:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}: it is a part of an overlap")
         if self.push_passes < 1:
             raise ValueError(f"push_passes must be at least 1, got {self.push_passes!r}: it counts passes in one loop")
+        if not 0.0 <= self.push_margin <= 1.0:
+            raise ValueError(f"push_margin must lie in [0, 1], got {self.push_margin!r}: it is a length")
+        if not 0.5 <= self.push_factor < 2.0:
+            raise ValueError(f"push_factor must lie in [0.5, 2), got {self.push_factor!r}: 1 parts a pair just so")
         if not 0.0 <= self.acquire_beyond <= 9.0:
             raise ValueError(f"acquire_beyond must lie in [0, 9], got {self.acquire_beyond!r}: it is a length")
         if self.scan_interval < 1:

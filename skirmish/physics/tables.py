@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skirmish.data.maps import MapSpec, layers
-from skirmish.data.units import UnitType, unit_data
+from skirmish.data.units import UnitType, Weapon, unit_data
 from skirmish.physics.rules import GROUND_HOLDINGS, Rules
 
 IDLE, MOVE, ATTACK_UNIT, ATTACK_MOVE, HEAL_UNIT = 0, 1, 2, 3, 4  # orders
@@ -133,6 +133,8 @@ class Choices(NamedTuple):
     yield_to_idle_foes: float
     steer_around: bool
     push_passes: int
+    push_margin: float
+    push_factor: float
     cliff_clearance: float
     enemy_medivac_follows: bool
     group_order_moves_on: bool
@@ -140,6 +142,8 @@ class Choices(NamedTuple):
     help_radius: float
     help_period: int
     chase_limit: float
+    delayed_hits: bool  # some weapon of the map hits by missile, beam or explosion
+    healing: bool  # somebody on the map heals
 
 
 def facts(kinds: tuple[UnitType, ...], rules: Rules) -> np.ndarray:
@@ -182,18 +186,23 @@ def _fill_weapon(row: np.ndarray, t: UnitType, rules: Rules) -> None:
     )  # fmt: skip
     row[K_HITS_GROUND], row[K_HITS_AIR] = "ground" in w.targets, "air" in w.targets
     row[K_MISSILE_SPEED], row[K_FLIGHT], row[K_BURST_RADIUS] = w.missile_speed, w.flight, w.burst_radius
+    row[K_DELIVERY] = _delivery(w)
     if w.beam:
         b = w.beam
         row[K_BEAM_HALF : K_MELEE_PERIOD] = (
             b.half_length, b.samples, b.search_radius, b.sample_period, b.touch_delay
         )  # fmt: skip
-        row[K_DELIVERY] = BY_BEAM
-    elif w.burst_radius > 0:
-        row[K_DELIVERY] = BY_BURST
-    elif w.missile_speed > 0:
-        row[K_DELIVERY] = BY_MISSILE
-    elif w.flight > 0:
-        row[K_DELIVERY] = BY_FLIGHT
+
+
+def _delivery(w: Weapon) -> int:
+    """How a weapon's hits arrive: BY_*."""
+    if w.beam:
+        return BY_BEAM
+    if w.burst_radius > 0:
+        return BY_BURST
+    if w.missile_speed > 0:
+        return BY_MISSILE
+    return BY_FLIGHT if w.flight > 0 else BY_HAND
 
 
 def choices(spec: MapSpec, rules: Rules) -> Choices:
@@ -215,5 +224,7 @@ def choices(spec: MapSpec, rules: Rules) -> Choices:
         help_radius=float(known["help_radius"]),
         help_period=int(known["help_period"]),
         chase_limit=float(known["chase_limit"]),
+        delayed_hits=any(kind.weapon is not None and _delivery(kind.weapon) != BY_HAND for kind in spec.kinds),
+        healing=any(kind.heal is not None for kind in spec.kinds),
         **chosen,
     )

@@ -20,7 +20,6 @@ from skirmish.data.maps import Terrain, Wall, load_terrain
 X0, Y0, X1, Y1, NORMAL_X, NORMAL_Y, SIDES, GROUND_ONLY = 0, 1, 2, 3, 4, 5, 6, 7
 STRAIGHT = -1  # entry of the way tables: nothing is in between
 CORNER_SLACK = 0.1  # corners are passed this much outside the clearance, and seen past this much inside it
-NEAR = 1.5  # beyond the clearance: walls this near to a cell are looked at by units in it
 
 
 class Ground(NamedTuple):
@@ -32,8 +31,8 @@ class Ground(NamedTuple):
     winding: bool  # False: every goal is in a straight line
     cell_node: np.ndarray  # (X, Y) int64 nearest of the N cells
     corners: np.ndarray  # (C, 2)
-    way: np.ndarray  # (N, N) int64: corner to walk to from one cell towards another, or STRAIGHT
-    corner_way: np.ndarray  # (C, N) int64: the same from a corner
+    way: np.ndarray  # (N, N) int16: corner to walk to from one cell towards another, or STRAIGHT
+    corner_way: np.ndarray  # (C, N) int16: the same from a corner
 
 
 @cache
@@ -41,8 +40,8 @@ def build_ground(name: str, clearance: float) -> Ground:
     """Ground of a terrain for units that keep `clearance` from the cliff lines."""
     terrain = load_terrain(name)
     walls = _segments(terrain.walls)
-    starts, ids = _near(walls, terrain.size, clearance + NEAR)
-    nothing = np.zeros((0, 0), np.int64)
+    starts, ids = _near(walls, terrain.size, clearance)
+    nothing = np.zeros((0, 0), np.int16)
     plain = Ground(walls, starts, ids, False, np.zeros(terrain.size, np.int64), np.zeros((0, 2)), nothing, nothing)
     nodes = _standing_cells(terrain, walls, clearance)
     if _all_visible(nodes, walls, clearance - CORNER_SLACK):
@@ -190,4 +189,4 @@ def _ways(nodes, corners, walls, clearance):
                 if n + first != a and seen[a, n + first] + to_node[first, b] < best:
                     best = seen[a, n + first] + to_node[first, b]
                     way[a, b] = first
-    return way[:n], way[n:]
+    return way[:n].astype(np.int16), way[n:].astype(np.int16)  # small tables stay in the processor's cache

@@ -138,7 +138,7 @@ from skirmish.contract import smac
 from skirmish.physics import loop
 env = envs.make("3m")
 env.reset(0)
-kernels = [loop.advance, smac.settle, smac.fill_obs]
+kernels = [loop.advance, smac.settle, smac.fill_views]
 before = [len(kernel.serial.signatures) for kernel in kernels]
 env.step(env.available_actions.argmax(2))
 print(before == [len(kernel.serial.signatures) for kernel in kernels] == [1, 1, 1])

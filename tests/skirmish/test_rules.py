@@ -38,7 +38,7 @@ PLAIN = Rules(
     acquire_beyond=0.0, acquire_to_edge=True, keep_acquired=False, scan_interval=1,
     backswing_holds=True, threats_first=False, threat_reach=-1.0, retaliation=False,
     help_reaches_walkers=False, ground_holding="never", yield_to_holders=1.0, yield_to_idle_friends=0.5,
-    yield_to_idle_foes=0.5, push_passes=1, steer_around=False, turning=False,
+    yield_to_idle_foes=0.5, push_passes=1, push_margin=0.1, push_factor=1.0, steer_around=False, turning=False,
 )  # fmt: skip
 BLIND = 10**6  # loops until the next search for a target
 
@@ -272,6 +272,25 @@ def test_a_push_goes_one_unit_further_with_each_pass(passes, west, middle):
     assert env.units[0, X, :3].tolist() == pytest.approx([19.25 - west, 20 - middle, 20.8 - STEP])
 
 
+@pytest.mark.parametrize(("gap", "follows"), [(0.05, True), (0.15, False)])
+def test_who_is_within_the_margin_is_pushed_in_the_same_loop(gap, follows):
+    """The middle one is pushed by the overlap, onto or towards the westernmost, who is `gap` away from it."""
+    rules = plain(ground_holding="busy", yield_to_idle_friends=0.0, push_passes=2)
+    env = field({"marine": [(19.25 - gap, 16), (20, 16), (20.8, 16)]}, {"zealot": [(4, 4)]}, rules=rules)
+    order(env, STOP, STOP, WEST)
+    pressed = (OVERLAP - gap) / 2 if follows and gap < OVERLAP else 0.0
+    assert env.units[0, X, 0] == pytest.approx(19.25 - gap - pressed)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 1.3])
+def test_a_pair_is_parted_by_the_factor(factor):
+    env = field({"marine": [(19.5, 16), (20.5, 16)]}, {"zealot": [(4, 4)]}, rules=plain(push_factor=factor))
+    order(env, EAST, WEST)
+    meeting = 0.5 - STEP  # half the distance of the centres after both steps
+    shift = factor * (0.375 - meeting)
+    assert env.units[0, X, :2].tolist() == pytest.approx([20 - meeting - shift, 20 + meeting + shift])
+
+
 # Steering: in steps of 45 degrees around those who stand and fight, agents of even index to their left at first.
 
 
@@ -445,6 +464,9 @@ def test_units_look_where_the_data_say_at_first():
         ({"yield_to_idle_friends": -0.1}, r"yield_to_idle_friends must lie in \[0, 1\], got -0.1"),
         ({"yield_to_idle_foes": math.nan}, r"yield_to_idle_foes must lie in \[0, 1\], got nan"),
         ({"push_passes": 0}, "push_passes must be at least 1, got 0"),
+        ({"push_margin": -0.1}, r"push_margin must lie in \[0, 1\], got -0.1"),
+        ({"push_factor": 2.0}, r"push_factor must lie in \[0.5, 2\), got 2.0"),
+        ({"push_factor": math.nan}, r"push_factor must lie in \[0.5, 2\), got nan"),
         ({"acquire_beyond": -1.0}, r"acquire_beyond must lie in \[0, 9\], got -1.0"),
         ({"acquire_beyond": 9.5}, r"acquire_beyond must lie in \[0, 9\], got 9.5"),
     ],
