@@ -66,7 +66,7 @@ def threads_for(battles: int, units: int) -> int:
 
 
 def _lend(*arguments):
-    body(*lent(arguments))  # type: ignore[name-defined, call-arg]  # noqa: F821
+    body(*lent(arguments))  # type: ignore[name-defined]  # noqa: F821
 
 
 def _sharer(function: Any) -> Any:

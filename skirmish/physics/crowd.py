@@ -111,7 +111,7 @@ def list_agents(f, s, choices, crowd):
 
     Returns: how many there are, and how many attack; none of them if enemies do not care (`threats_first`).
     """
-    living = threats = 0
+    living = threats = np.int64(0)
     crowd.threats[:] = NO_BITS
     for j in range(choices.n_agents):
         alive = s[ALIVE, j] != 0
@@ -126,7 +126,7 @@ def list_agents(f, s, choices, crowd):
 @njit(cache=True, forceinline=True)
 def list_movers(f, s, crowd):
     """List who walks in this loop, and who stands and fights. Returns: how many walk, how many hold their ground."""
-    movers = holders = 0
+    movers = holders = np.int64(0)
     for i in range(s.shape[1]):
         alive, moves = s[ALIVE, i] != 0, s[MOVING, i] != 0
         crowd.movers[movers] = i

@@ -154,23 +154,32 @@ def hunt(f, s, k, choices):
 
 
 @njit(cache=True, forceinline=True)
-def _nearest(f, s, k, choices, i, crowd, count, limit, threats_only):
-    """The nearest of `count` living agents that enemy i could acquire within `limit`; NOBODY; ties: lower index."""
-    agents = crowd.agents
-    best, best_distance = NOBODY, limit
-    for at in range(0, count, LANES):
-        near = close(agents, at, f[X, i], f[Y, i], limit + f[RADIUS, i] + SLACK)
-        if threats_only:
-            near &= crowd.threats[at // LANES]
-        while near != NO_BITS:
-            j = agents.units[at + lowest_bit(near)]
-            near &= near - ONE_BIT
-            distance = edge_distance(f, i, j)
-            if not choices.acquire_to_edge:
-                distance += f[RADIUS, i] + f[RADIUS, j]
-            if distance <= limit and (best == NOBODY or distance < best_distance) and can_hit(s, k, i, j):
-                best, best_distance = j, distance
-    return best
+def _nearest(f, s, k, choices, i, crowd, count, limit, threats_first, threats_only):
+    """The nearest of `count` living agents that enemy i could acquire within `limit`, those that attack before others.
+
+    Returns: NOBODY if there is none; ties: the lower index.
+    """
+    best, best_distance, only = NOBODY, 0.0, threats_first
+    while True:
+        for at in range(0, count, LANES):
+            near = close(crowd.agents, at, f[X, i], f[Y, i], limit + f[RADIUS, i] + SLACK)
+            if only:
+                near &= crowd.threats[at // LANES]
+            while near != NO_BITS:
+                j = crowd.agents.units[at + lowest_bit(near)]
+                near &= near - ONE_BIT
+                dx, dy = f[X, j] - f[X, i], f[Y, j] - f[Y, i]
+                distance, edges = dx * dx + dy * dy, f[RADIUS, i] + f[RADIUS, j]
+                reach = limit + edges if choices.acquire_to_edge else limit
+                if distance > reach * reach:
+                    continue
+                if choices.acquire_to_edge and not choices.alike:
+                    distance = math.sqrt(distance) - edges
+                if (best == NOBODY or distance < best_distance) and can_hit(s, k, i, j):
+                    best, best_distance = j, distance
+        if best != NOBODY or not only or threats_only:
+            return best
+        only = False
 
 
 @njit(cache=True, inline="always")
@@ -179,34 +188,35 @@ def _choose_target(f, s, k, choices, crowd, agents, threats, i):
     target, far = s[TARGET, i], k[s[KIND, i], K_ACQUIRE] + TOUCH
     if target != NOBODY and not s[ALIVE, target]:
         target = NOBODY
+    limit, kept = far, False
     if target != NOBODY:
-        if in_reach(f, s, k, i, target, 0.0):
+        kept = in_reach(f, s, k, i, target, 0.0)
+        if kept:
             s[PROVOKED, i] = False
-            if threats > 0 and choices.threat_reach >= 0.0 and not fights(f, s, target):
-                near = far
-                if choices.acquire_to_edge:
-                    near = min(far, k[s[KIND, i], K_REACH] + choices.threat_reach + TOUCH)
-                found = _nearest(f, s, k, choices, i, crowd, agents, near, True)
-                if found != NOBODY and in_reach(f, s, k, i, found, choices.threat_reach):
-                    target = found
-            s[TARGET, i] = target
-            return target
-        limit = choices.chase_limit if s[PROVOKED, i] else far
-        if not (s[PROVOKED, i] or choices.keep_acquired) or edge_distance(f, i, target) > limit:
-            target = NOBODY
-        elif not s[PROVOKED, i]:
-            return target
-    if s[SCAN_WAIT, i] > 0:
-        s[SCAN_WAIT, i] -= 1
-    else:
-        found = _nearest(f, s, k, choices, i, crowd, agents, far, True) if threats > 0 else NOBODY
-        if found == NOBODY:
-            found = _nearest(f, s, k, choices, i, crowd, agents, far, False)
-        if found != NOBODY:
-            target = found
-            s[PROVOKED, i] = False
+            if threats == 0 or choices.threat_reach < 0.0 or fights(f, s, target):
+                s[TARGET, i] = target
+                return target
+            if choices.acquire_to_edge:
+                limit = min(far, k[s[KIND, i], K_REACH] + choices.threat_reach + TOUCH)
         else:
-            s[SCAN_WAIT, i] = choices.scan_interval - 1
+            follow = choices.chase_limit if s[PROVOKED, i] else far
+            if not (s[PROVOKED, i] or choices.keep_acquired) or edge_distance(f, i, target) > follow:
+                target = NOBODY
+            elif not s[PROVOKED, i]:
+                return target
+    if not kept and s[SCAN_WAIT, i] > 0:
+        s[SCAN_WAIT, i] -= 1
+        s[TARGET, i] = target
+        return target
+    found = _nearest(f, s, k, choices, i, crowd, agents, limit, threats > 0, kept)
+    if kept:  # left only for a threat
+        if found != NOBODY and in_reach(f, s, k, i, found, choices.threat_reach):
+            target = found
+    elif found != NOBODY:
+        target = found
+        s[PROVOKED, i] = False
+    else:
+        s[SCAN_WAIT, i] = choices.scan_interval - 1
     s[TARGET, i] = target
     return target
 

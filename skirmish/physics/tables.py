@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skirmish.data.maps import MapSpec, layers
+from skirmish.data.maps import MapSpec, agent_types, layers
 from skirmish.data.units import UnitType, Weapon, unit_data
 from skirmish.physics.rules import GROUND_HOLDINGS, Rules
 
@@ -144,6 +144,7 @@ class Choices(NamedTuple):
     chase_limit: float
     delayed_hits: bool  # some weapon of the map hits by missile, beam or explosion
     healing: bool  # somebody on the map heals
+    alike: bool  # agents are of one size: the one with the nearest centre has the nearest edge
 
 
 def facts(kinds: tuple[UnitType, ...], rules: Rules) -> np.ndarray:
@@ -226,5 +227,6 @@ def choices(spec: MapSpec, rules: Rules) -> Choices:
         chase_limit=float(known["chase_limit"]),
         delayed_hits=any(kind.weapon is not None and _delivery(kind.weapon) != BY_HAND for kind in spec.kinds),
         healing=any(kind.heal is not None for kind in spec.kinds),
+        alike=len({kind.radius for kind in spec.kinds[: len(agent_types(spec))]}) == 1,
         **chosen,
     )
