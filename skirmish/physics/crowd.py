@@ -188,8 +188,10 @@ def push_apart(f, s, k, choices, crowd, passes):
     for _ in range(passes):
         # Pairs next to each other mostly share a unit, and one would wait for the other's square root.
         for place in range(strand):
-            for at in range(place, pairs, strand):
+            at = place
+            while at < pairs:  # a `range` with such a step would divide
                 _part(f, crowd, choices.push_factor, at)
+                at += strand
 
 
 @njit(cache=True, forceinline=True)
