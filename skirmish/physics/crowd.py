@@ -139,33 +139,33 @@ def list_movers(f, s, crowd):
 
 @njit(cache=True, forceinline=True)
 def steer(f, s, crowd, movers, holders):
-    """Turn blocked steps by 45 or 90 degrees, on the side taken before if there was one; else press on.
-
-    A step is blocked if it leads further into somebody who stands and fights.
-    """
-    if holders == 0:
-        for at in range(movers):
-            s[DETOUR, crowd.movers[at]] = 0
-        return
+    """Lead steps that run further into somebody who stands and fights around him."""
     for at in range(movers):
         i = crowd.movers[at]
-        x, y = f[STEP_X, i], f[STEP_Y, i]
-        dx, dy = x - f[X, i], y - f[Y, i]
-        side, first = 0, s[DETOUR, i]
-        if first == 0:
-            first = 1 if i % 2 == 0 else -1
-        for attempt in range(5):
-            if attempt > 0:
-                side = first if attempt < 3 else -first
-                if attempt % 2 == 1:
-                    x, y = f[X, i] + DIAGONAL * (dx - side * dy), f[Y, i] + DIAGONAL * (dy + side * dx)
-                else:
-                    x, y = f[X, i] - side * dy, f[Y, i] + side * dx
-            if not _blocked(f, s, crowd.holders, holders, i, x, y):
-                s[DETOUR, i] = side
-                f[STEP_X, i] = x
-                f[STEP_Y, i] = y
-                break
+        if _blocked(f, s, crowd.holders, holders, i, f[STEP_X, i], f[STEP_Y, i]):
+            _turn_aside(f, s, crowd.holders, holders, i)
+        else:
+            s[DETOUR, i] = 0
+
+
+@njit(cache=True)
+def _turn_aside(f, s, holders, count, i):
+    """Turn a blocked step by 45 or 90 degrees, on the side taken before if there was one; else press on."""
+    dx, dy = f[STEP_X, i] - f[X, i], f[STEP_Y, i] - f[Y, i]
+    first = s[DETOUR, i]
+    if first == 0:
+        first = 1 - 2 * (i & 1)
+    for attempt in range(4):
+        side = first if attempt < 2 else -first
+        if attempt & 1 == 0:
+            x, y = f[X, i] + DIAGONAL * (dx - side * dy), f[Y, i] + DIAGONAL * (dy + side * dx)
+        else:
+            x, y = f[X, i] - side * dy, f[Y, i] + side * dx
+        if not _blocked(f, s, holders, count, i, x, y):
+            s[DETOUR, i] = side
+            f[STEP_X, i] = x
+            f[STEP_Y, i] = y
+            return
 
 
 @njit(cache=True, inline="always")

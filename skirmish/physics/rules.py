@@ -57,7 +57,7 @@ class Rules:
     threats_first: bool = True
     # An enemy leaves a target that it could shoot for one that is attacking, at most this far beyond its weapon range
     # (and within the acquisition radius); negative: never. Fitted.
-    threat_reach: float = 0.0
+    threat_reach: float = 0.1
     # A hit enemy whose target is out of weapon range turns on the shooter; without it only enemies without a target do.
     retaliation: bool = False
     # Calls for help reach friends that walk without a target, not only idle ones.
