@@ -64,6 +64,7 @@ def learning_figure(comparison: Comparison, scores: Sequence[Score]) -> Figure:
                 _empty(axes, first=column == 0)
             if index == 0:
                 axes.set_title(name, loc="left", fontsize=8, fontweight="bold", pad=11)
+        _scale(grid[index], quantity)
     for column in range(len(maps)):
         _label_steps(grid[:, column])
     _headline(figure, comparison)
@@ -80,6 +81,7 @@ def learning_figure(comparison: Comparison, scores: Sequence[Score]) -> Figure:
 
 
 def _panel(axes: Axes, ours: Ours, band: Band, quantity: str) -> None:
+    """Ours over theirs."""
     marks = ours.marks
     axes.fill_between(marks, band.low, band.high, color=RANGE, linewidth=0, label="_range")
     axes.fill_between(marks, band.lower_quartile, band.upper_quartile, color=QUARTILES, linewidth=0, label="_quartiles")
@@ -87,16 +89,22 @@ def _panel(axes: Axes, ours: Ours, band: Band, quantity: str) -> None:
     for curve in ours.curves[quantity]:
         axes.plot(marks, curve, color=OURS, linewidth=0.5, alpha=0.55, label="_seed")
     axes.plot(marks, np.median(ours.curves[quantity], axis=0), color=OURS, linewidth=1.4, label="ours")
-    if quantity == "win_rate":
-        axes.set_ylim(-0.04, 1.04)
-        axes.set_yticks([0, 0.5, 1])
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     budget = float(marks[-1])
     ticks = [tick for tick in MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]).tick_values(0, budget) if 0 <= tick <= budget]
     axes.set_xticks(ticks, [f"{tick / 1000:g}k" if tick else "0" for tick in ticks])
     axes.set_xlim(0, budget)
+
+
+def _scale(row: np.ndarray, quantity: str) -> None:
+    """Limits for all panels of a row, once they hold their curves, and numbers at the first of them."""
+    first = next(axes for axes in row if axes.lines)
+    if quantity == "win_rate":
+        first.set_ylim(-0.04, 1.04)
+        first.set_yticks([0, 0.5, 1])
+    else:
+        first.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        first.set_ylim(bottom=min(0.0, first.get_ylim()[0]))
+    first.tick_params(labelleft=True)
 
 
 def _empty(axes: Axes, *, first: bool) -> None:

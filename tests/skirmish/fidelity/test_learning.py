@@ -221,6 +221,19 @@ def test_figure_shows_band_seeds_median_and_share(tmp_path: Path, five_runs: Pat
     assert "backend skirmish, unit data 4.10" in header and "seeds: 2" in header
 
 
+def test_no_panel_of_a_row_cuts_its_curves(tmp_path: Path) -> None:
+    """The first map's returns stay low; the second's fill the scale."""
+    curves = {"5m_vs_6m": [[0.0, 0.1, 0.1, 0.1]], "2s3z": [[0.0, 0.5, 1.0, 1.0]]}
+    comparison = compare(ours(tmp_path / "ours.csv", curves))
+    figure = learning_figure(comparison, score(comparison))
+    assert len(figure.axes) == 4
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        for line in axes.lines:
+            values = np.asarray(line.get_ydata(), float)
+            assert low <= np.nanmin(values) <= np.nanmax(values) <= high
+
+
 def test_command_writes_figure_and_table(tmp_path: Path, five_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = ours(tmp_path / "ours.csv", {"3m": [[0.3] * 4]})
     outputs = [tmp_path / "new" / "a.png", tmp_path / "b.csv"]
