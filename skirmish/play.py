@@ -44,6 +44,8 @@ ALTERNATIVES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("attackers hold their ground between shots", {"ground_holding": "engaged"}),
     ("holders do not give way at all", {"yield_to_holders": 1.0}),
     ("one pass of pushes a loop", {"push_passes": 1}),
+    ("only who overlaps is pushed", {"push_margin": 0.0}),
+    ("pairs are parted just so", {"push_factor": 1.0}),
     ("walkers press on behind those who fight", {"steer_around": False}),
     ("units need not turn", {"turning": False}),
     ("cliff clearance 0.5", {"cliff_clearance": 0.5}),
