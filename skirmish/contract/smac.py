@@ -371,6 +371,12 @@ def _fill_state(units, kinds, profile, layout, last_action, t, b, out):
             if layout.bits > 0:
                 row[place + 2 + shields + int(profile[kind, P_ALLY_BIT if ally else P_ENEMY_BIT])] = 1.0
         at = place + 2 + shields + layout.bits
+    write_end_of_state(layout, last_action, t, b, row, at)
+
+
+@njit(cache=True)
+def write_end_of_state(layout, last_action, t, b, row, at):
+    """What follows the units' rows: last actions and time step, as far as they are asked for."""
     if layout.state_last_action:
         for i in range(layout.n):
             if last_action[b, i] >= 0:

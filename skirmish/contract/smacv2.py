@@ -27,7 +27,7 @@ from skirmish.contract.layout import (
     Grids,
 )
 from skirmish.contract.layout_v2 import SceneLayout, Traits
-from skirmish.contract.smac import _distance, _write_body, _write_moves, _write_place
+from skirmish.contract.smac import _distance, _write_body, _write_moves, _write_place, write_end_of_state
 from skirmish.physics.draws import uniform
 from skirmish.physics.tables import COOLDOWN, ENERGY, HEALTH, NOBODY, SHIELD, X, Y
 from skirmish.slotwise import SlotKernel
@@ -443,10 +443,4 @@ def _write_state(units, kinds, profile, layout, traits, last_action, t, b, out):
     at = 0
     for j in range(layout.n + layout.m):
         at = _write_state_row(units, kinds, profile, layout, traits, b, j, row, at)
-    if layout.state_last_action:
-        for i in range(layout.n):
-            if last_action[b, i] >= 0:
-                row[at + last_action[b, i]] = 1.0
-            at += layout.n_actions
-    if layout.state_timestep:
-        row[at] = t[b] / layout.episode_limit
+    write_end_of_state(layout, last_action, t, b, row, at)
