@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from skirmish.faces.bookkeeping import first_illegal
+
 
 @dataclass(frozen=True)
 class EnvInfo:
@@ -97,17 +99,12 @@ class Slots:
                 "pass one action per agent"
             )
         actions = np.ascontiguousarray(actions, np.int64)
-        inside = (actions >= 0) & (actions < self.info.n_actions)
-        rows = np.where(inside, actions, 0)
-        offsets = np.arange(actions.size).reshape(expected) * self.info.n_actions
-        legal = inside & self.available_actions.reshape(-1)[offsets + rows]
-        if not legal.all():
-            bad = ~legal & ~self.finished[:, None]
-            if bad.any():
-                b, i = (int(v) for v in np.argwhere(bad)[0])
-                allowed = np.flatnonzero(self.available_actions[b, i]).tolist()
-                raise ValueError(
-                    f"action of agent {i} in episode slot {b} must be one of the available {allowed}, "
-                    f"got {int(actions[b, i])}: choose by available_actions"
-                )
+        bad = first_illegal(actions, self.available_actions, self.finished)
+        if bad >= 0:
+            b, i = divmod(int(bad), self.info.n_agents)
+            allowed = np.flatnonzero(self.available_actions[b, i]).tolist()
+            raise ValueError(
+                f"action of agent {i} in episode slot {b} must be one of the available {allowed}, "
+                f"got {int(actions[b, i])}: choose by available_actions"
+            )
         return actions

@@ -20,6 +20,7 @@ from skirmish.contract.options import (
     build_reward_terms,
 )
 from skirmish.data.maps import MapSpec, agent_types, load_map, packed_spots
+from skirmish.faces.bookkeeping import end_step, open_episodes
 from skirmish.faces.slots import EnvInfo, Slots
 from skirmish.physics import loop, tables
 from skirmish.physics.rules import Rules
@@ -93,6 +94,7 @@ class SkirmishEnv(Slots):
         self._places = np.zeros((num_envs, 4, units))  # (B, 4, U) x, y, goal x, goal y of the next episode
         self._next_kinds = np.zeros((num_envs, units), np.int64)  # (B, U) types of the next episode
         self._draw_battles(np.ones(num_envs, np.bool_))
+        self._kinds = np.zeros((num_envs, units), np.int64)  # (B, U) `kinds` of the present battles, contiguous
         self.t = np.zeros(num_envs, np.int64)  # (B,) steps done
         self.last_action = np.full((num_envs, info.n_agents), -1, np.int64)  # (B, n), -1 before the first step
         self.result = np.zeros(num_envs, np.int64)  # (B,) contract.UNDECIDED, WIN, LOSS or DRAW
@@ -131,10 +133,9 @@ class SkirmishEnv(Slots):
         if self._agent_state is None:
             self._agent_state = np.zeros((self.num_envs, self.info.n_agents, size), np.float32)
         if self._agent_state_old:
-            seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout)
             slots = np.ones(self.num_envs, np.bool_)
             history = (self.available_actions, self.last_action, self.t)
-            fill_agent_state(*seen, *history, slots, self._agent_state)
+            fill_agent_state(*self._seen(), *history, slots, self._agent_state)
             self._agent_state_old = False
         return self._agent_state
 
@@ -202,6 +203,7 @@ class SkirmishEnv(Slots):
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot. Raises: ValueError if it does not fit."""
         restore_arrays(self._arrays(), snapshot)
+        self._kinds[:] = self.kinds
         self._started = True
         self._describe(np.ones(self.num_envs, np.bool_))
 
@@ -226,16 +228,11 @@ class SkirmishEnv(Slots):
 
     def _begin(self, slots: np.ndarray) -> None:
         """Start the next episode of the slots marked True."""
-        episode = self.clocks[:, tables.EPISODE]
-        episode[slots] += 1
-        self.clocks[slots & (episode > 0), tables.HEAD_START] += self.rules.respawn_loops
+        open_episodes(slots, int(self.rules.respawn_loops), self.clocks, self._flagged, *self._progress())
         self._draw_battles(slots)
         setting = (self._facts, self._choices, self._ground, self._places, self._next_kinds)
         loop.spawn(*self._state, *setting, self._key, slots)
-        new = np.flatnonzero(slots)  # mostly few: numbers are faster than a mask
-        self.t[new], self.last_action[new], self.result[new] = 0, -1, contract.UNDECIDED
-        self._flagged[new], self.reward[new] = False, 0.0
-        self.terminated[new] = self.truncated[new] = self.won[new] = False
+        self._kinds[:] = self.kinds
         self._describe(slots)
 
     def _draw_battles(self, slots: np.ndarray) -> None:
@@ -262,8 +259,7 @@ class SkirmishEnv(Slots):
 
     def _settle(self, running: np.ndarray, previous: np.ndarray) -> None:
         """Rewards and results of a step."""
-        seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout)
-        contract.settle(*seen, self._terms, running, previous, self._flagged, self._reward64, self.result)
+        contract.settle(*self._seen(), self._terms, running, previous, self._flagged, self._reward64, self.result)
 
     def _advance(self, actions: np.ndarray, pieces: list[int], running: np.ndarray, *, checked: bool) -> Iterator[None]:
         """One step of the running slots in pieces of so many game loops; yields after each, then settles, describes."""
@@ -281,23 +277,26 @@ class SkirmishEnv(Slots):
                 self.clocks[wiped, tables.HEAD_START] += left
             self._between(sum(pieces) - left, running)
             yield
-        np.copyto(self.last_action, actions, where=running[:, None])
-        self.t += running
         self._settle(running, previous)
-        self.reward[:] = self._reward64
-        self.terminated[:] = self.result != contract.UNDECIDED
-        self.won[:] = self.result == contract.WIN
-        self.truncated[:] = ~self.terminated & (self.t >= self.info.episode_limit)
+        end_step(running, actions, self._reward64, self.info.episode_limit, *self._progress())
         self._describe(running)
 
     def _describe(self, slots: np.ndarray) -> None:
         """Availability, observations and state of the slots marked True."""
         self._agent_state_old = True
-        seen = (self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout, self.grids)
         views = (self.available_actions, self.obs, self.state)
-        contract.fill_views(*seen, self.last_action, self.t, slots, *views)
+        contract.fill_views(*self._seen(), self.grids, self.last_action, self.t, slots, *views)
         if self.layout.obs_instead_of_state:
             contract.fill_state_from_obs(self.obs, slots, self.state)
+
+    def _progress(self) -> tuple[np.ndarray, ...]:
+        """Where the episodes are, as the bookkeeping writes it."""
+        counted = (self.last_action, self.result, self.t)
+        return *counted, self.reward, self.terminated, self.truncated, self.won
+
+    def _seen(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
+        """First arguments of all kernels of the contract."""
+        return self.units, self._kinds, self.profile, self.layout
 
     @property
     def _state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

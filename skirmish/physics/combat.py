@@ -402,17 +402,19 @@ def heal(f, s, k, i):
 
 
 @njit(cache=True, inline="always")
-def regenerate(f, s, k, i):
+def regenerate(f, s, k, choices, i):
     """What comes back by itself in one loop: life and energy at once, shields after a while without damage."""
+    s[SINCE_HIT, i] += 1
+    if not choices.regenerating:
+        return
     kind = s[KIND, i]
     if k[kind, K_HEALTH_REGEN] > 0.0:
         gain = min(k[kind, K_HEALTH_REGEN], k[kind, K_HEALTH_MAX] - f[HEALTH, i])
         f[HEALTH, i] = min(k[kind, K_HEALTH_MAX], f[HEALTH, i] + gain)
         f[RESTORED, i] += gain
-    if k[kind, K_SHIELD_REGEN] > 0.0 and s[SINCE_HIT, i] >= k[kind, K_SHIELD_DELAY]:
+    if k[kind, K_SHIELD_REGEN] > 0.0 and s[SINCE_HIT, i] > k[kind, K_SHIELD_DELAY]:
         gain = min(k[kind, K_SHIELD_REGEN], k[kind, K_SHIELD_MAX] - f[SHIELD, i])
         f[SHIELD, i] = min(k[kind, K_SHIELD_MAX], f[SHIELD, i] + gain)
         f[RESTORED, i] += gain
     if k[kind, K_ENERGY_REGEN] > 0.0:
         f[ENERGY, i] = min(k[kind, K_ENERGY_MAX], f[ENERGY, i] + k[kind, K_ENERGY_REGEN])
-    s[SINCE_HIT, i] += 1

@@ -46,6 +46,7 @@ class Crowd(NamedTuple):
     """Scratch of one battle of U units, filled anew in every loop."""
 
     living: Group
+    manners: np.ndarray  # (U,) int64: how each of them gives way
     holders: Group  # who stands and fights
     agents: Group  # the living agents, sizes: their radii
     threats: np.ndarray  # (n / LANES rounded up,) uint64: bits of those of them that attack
@@ -68,6 +69,7 @@ def new_crowd(units, choices):
                 shares[foes, own, other] = _share(choices, foes == 1, own, other)
     return Crowd(
         new_group(units),
+        np.zeros(units, np.int64),
         new_group(units),
         new_group(choices.n_agents),
         np.zeros(choices.n_agents // LANES + 1, np.uint64),
@@ -201,21 +203,25 @@ def _find_pairs(f, s, k, choices, crowd):
     for i in range(f.shape[1]):
         alive = enlist(living, alive, s[ALIVE, i] != 0, i, f[X, i], f[Y, i], f[SEPARATION, i])
     seal(living, alive)
+    for place in range(alive):
+        crowd.manners[place] = _manner(f, s, k, choices, living.units[place])
     for place in range(alive - 1):
-        i = living.units[place]
+        i, x, y = living.units[place], living.xs[place], living.ys[place]
+        size, layers, manner = f[SEPARATION, i], s[LAYERS, i], crowd.manners[place]
         first = (place + 1) // LANES * LANES
         for at in range(first, alive, LANES):
-            near = close(living, at, f[X, i], f[Y, i], f[SEPARATION, i] + choices.push_margin)
+            near = close(living, at, x, y, size + choices.push_margin)
             if at == first:
                 near &= ~NO_BITS << np.uint64(place + 1 - at)
             while near != NO_BITS:
-                j = living.units[at + lowest_bit(near)]
+                other = at + lowest_bit(near)
+                j = living.units[other]
                 near &= near - ONE_BIT
                 foes = np.int64((i < choices.n_agents) & (j >= choices.n_agents))
                 crowd.lower[count], crowd.higher[count] = i, j
-                crowd.sizes[count] = f[SEPARATION, i] + f[SEPARATION, j]
-                crowd.parts[count] = crowd.shares[foes, _manner(f, s, k, choices, i), _manner(f, s, k, choices, j)]
-                count += s[LAYERS, i] & s[LAYERS, j] != 0
+                crowd.sizes[count] = size + f[SEPARATION, j]
+                crowd.parts[count] = crowd.shares[foes, manner, crowd.manners[other]]
+                count += layers & s[LAYERS, j] != 0
     return count
 
 

@@ -93,7 +93,7 @@ def _game_loop(f, s, k, choices, ground, clock, key, b, crowd):
     for i in range(units):
         if s[ALIVE, i]:
             keep_inside(f, s, k, choices, ground, i)
-            regenerate(f, s, k, i)
+            regenerate(f, s, k, choices, i)
 
 
 @njit(cache=True)

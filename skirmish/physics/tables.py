@@ -144,6 +144,7 @@ class Choices(NamedTuple):
     chase_limit: float
     delayed_hits: bool  # some weapon of the map hits by missile, beam or explosion
     healing: bool  # somebody on the map heals
+    regenerating: bool  # something of somebody comes back by itself
     alike: bool  # agents are of one size: the one with the nearest centre has the nearest edge
 
 
@@ -226,6 +227,7 @@ def choices(spec: MapSpec, rules: Rules) -> Choices:
         help_period=int(known["help_period"]),
         chase_limit=float(known["chase_limit"]),
         delayed_hits=any(kind.weapon is not None and _delivery(kind.weapon) != BY_HAND for kind in spec.kinds),
+        regenerating=any(kind.health_regen + kind.shield_regen + kind.energy_regen > 0.0 for kind in spec.kinds),
         healing=any(kind.heal is not None for kind in spec.kinds),
         alike=len({kind.radius for kind in spec.kinds[: len(agent_types(spec))]}) == 1,
         **chosen,

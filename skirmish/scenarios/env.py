@@ -161,6 +161,7 @@ class GeneratedEnv(SkirmishEnv):
         restore_arrays(self._arrays(), snapshot)
         for before, now in zip(self._memory_before, self.memory, strict=True):
             now[:] = before  # making the observations again changes the memory as it did the first time
+        self._kinds[:] = self.kinds
         self._started = True
         self._describe(np.ones(self.num_envs, np.bool_))
 
@@ -289,13 +290,8 @@ class GeneratedEnv(SkirmishEnv):
         else:
             contract_v2.fill_state(*seen, traits, self.last_action, self.t, slots, self.state)
 
-    # One slot's columns are contiguous, those of several are not: kernels would be compiled for both.
-
-    def _seen(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, SceneLayout]:
-        """First arguments of all kernels of the contract."""
-        return self.units, np.ascontiguousarray(self.kinds), self.profile, self.layout
-
     def _episodes(self) -> np.ndarray:
+        # One slot's column is contiguous, that of several is not: kernels would be compiled for both.
         return np.ascontiguousarray(self.clocks[:, tables.EPISODE])
 
 

@@ -80,7 +80,8 @@ def move_units(units, env, rng):
 def load(env, units):
     """Write Slow's units into slot 0."""
     for u, unit in enumerate(units[0] + units[1]):
-        env.marks[0, tables.KIND, u] = env.spec.row_of(unit["type"], agents=u < env.info.n_agents)
+        kind = env.spec.row_of(unit["type"], agents=u < env.info.n_agents)
+        env.marks[0, tables.KIND, u] = env._kinds[0, u] = kind
         for row, key in ((0, "x"), (1, "y"), (2, "health"), (3, "shield"), (4, "cooldown"), (5, "energy")):
             env.units[0, row, u] = unit[key]
     for i, unit in enumerate(units[0]):
