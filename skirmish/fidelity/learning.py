@@ -330,7 +330,7 @@ def _read_runs(path: Path) -> dict[Key, dict[str, np.ndarray]]:
     """map and algorithm -> run -> (T, 3) env_steps, win rate, return."""
     runs: dict[Key, dict[str, list[tuple[float, float, float]]]] = defaultdict(lambda: defaultdict(list))
     for row in _rows(path, ("map", "algorithm", "run", "env_steps", "return", "win")):
-        point = (float(row["env_steps"]), float(row["win"]), float(row["return"]))
+        point = (_number(path, row, "env_steps"), _number(path, row, "win"), _number(path, row, "return"))
         runs[row["map"], row["algorithm"].lower()][row["run"]].append(point)
     return {key: {name: np.array(run) for name, run in group.items()} for key, group in runs.items()}
 
@@ -353,8 +353,17 @@ def _read_curves(path: Path) -> dict[Key, np.ndarray]:
                 f"{path} must have one curve for {'/'.join(key)}, got {figures[key]!r} and {figure!r}: "
                 "keep the rows of one figure"
             )
-        points[key].append([float(row[column]) for column in columns])
+        points[key].append([_number(path, row, column) for column in columns])
     return {key: np.array(group) for key, group in points.items()}
+
+
+def _number(path: Path, row: Mapping[str, str], column: str) -> float:
+    """Raises: ValueError naming file, row and column if there is none."""
+    try:
+        return float(row[column])
+    except ValueError:
+        shown = ", ".join(f"{name} {value!r}" for name, value in row.items())
+        raise ValueError(f"{path}: {column} must be a number, got {shown}: complete that row or leave it out") from None
 
 
 def _rows(path: Path, needed: Sequence[str]) -> Iterable[dict[str, str]]:

@@ -153,6 +153,9 @@ def test_published_curves_give_win_rates_only(tmp_path: Path) -> None:
     row = only(scores, "win_rate")
     assert (row.marks, row.real_runs, row.inside, row.above) == (3, 0, pytest.approx(2 / 3), pytest.approx(1 / 3))
     assert math.isnan(row.inside_quartiles) and math.isnan(row.real_inside)
+    half = [*rows, ("Fig. 3", "2s3z", "CDS", "env_steps", 50_000, 0.2, "", "")]
+    with pytest.raises(ValueError, match=r"curves.csv: band_low must be a number, got .* map '2s3z', algorithm 'CDS'"):
+        learning(table, curves=write(tmp_path / "curves.csv", CURVE, half))
     rows += [("Fig. 5", "3m", "QMIX", "env_steps", x, 0.9, 0.9, 0.9) for x in (0, 20_000)]
     with pytest.raises(ValueError, match=r"one curve for 3m/qmix, got 'Fig. 3' and 'Fig. 5'"):
         learning(table, curves=write(tmp_path / "curves.csv", CURVE, rows))
