@@ -59,20 +59,23 @@ def _tables(arguments: argparse.Namespace, study: Study) -> None:
 def _report(arguments: argparse.Namespace, study: Study) -> None:
     from analysis import report, tables
     from analysis.evidence import gather
+    from training.files import write_text
 
     frame = _evaluations(arguments.root, study)
     made = {name: tables.make(name, frame, study) for name in tables.MAKE}
     page = report.compose(frame, study, gather(study, arguments.root), made)
-    _say(report.write_text(arguments.root / "report.md", page))
+    _say(write_text(arguments.root / "report.md", page))
 
 
 def _publish(arguments: argparse.Namespace, study: Study) -> None:
-    from analysis import report
+    from analysis import collect, report
     from analysis.evidence import gather
 
+    frame = collect.collect(study, arguments.root)
     out = arguments.out or arguments.root.parent / "reference" / study.name
     command = arguments.made_by or f"make study STUDY={study.name}"
-    _say(*report.publish(study, arguments.root, out, evidence=gather(study, arguments.root), command=command))
+    evidence = gather(study, arguments.root)
+    _say(*report.publish(study, arguments.root, out, frame=frame, evidence=evidence, command=command))
 
 
 def _progress(arguments: argparse.Namespace, study: Study) -> None:

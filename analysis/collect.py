@@ -7,8 +7,8 @@ comes out is a complete grid, so that nothing downstream has to ask.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis import expected
 from analysis.study import Group, Run, Study, StudyError
+from training import identity
+from training.files import replacing
+from training.metrics import validate
 
 COLUMNS = (
     "study",
@@ -67,12 +71,16 @@ def write(frame: pd.DataFrame, *paths: Path) -> None:
     """Write the table as CSV or Parquet, by suffix, through a temporary name."""
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        if path.suffix == ".parquet":
-            frame.to_parquet(temporary, index=False)
-        else:
-            frame.to_csv(temporary, index=False)
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            if path.suffix == ".parquet":
+                frame.to_parquet(file, index=False)
+            else:
+                file.write(as_csv(frame).encode())
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """The table as `evaluations.csv` holds it."""
+    return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def read(path: Path, study: Study) -> pd.DataFrame:
@@ -151,7 +159,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
     """The evaluation records of a metrics.jsonl, in order.
 
-    Raises: StudyError naming file and line for an unreadable line, an incomplete record or a mark given twice.
+    Raises: StudyError naming file and line for an unreadable line, a record that does not fit `training.metrics`, such
+      as one with a number that is not finite, or a mark given twice.
     """
     if not path.is_file():
         raise StudyError(f"{path}: missing; run the study again, it continues where it stopped")
@@ -166,13 +175,12 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
             ) from error
         if not isinstance(record, dict) or "kind" not in record:
             raise StudyError(f"{path}:{number}: expected a JSON object with a `kind`, got {line[:60]!r}")
+        try:
+            validate(record)
+        except ValueError as error:
+            raise StudyError(f"{path}:{number}: {error}; make the run again") from error
         if record["kind"] != "eval":
             continue
-        lacking = [key for key in RECORD if not isinstance(record.get(key), (int, float))]
-        if lacking:
-            raise StudyError(
-                f"{path}:{number}: evaluation without a number for {', '.join(lacking)}; make the run again"
-            )
         mark = int(record["mark"])
         if mark in seen:
             raise StudyError(f"{path}:{number}: mark {mark} was already on line {seen[mark]}; make the run again")
@@ -199,13 +207,15 @@ def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
         "label": algorithm.label,
     }
     fixed |= {"backend": run.backend, "map": run.map, "seed": run.seed}
-    fixed["unit_data"] = config.get("unit_data") or _unnamed(run.backend)
+    fixed["unit_data"] = config.get("unit_data", "")
     for record in records:
         if record["num_episodes"] != group.eval_episodes:
             raise StudyError(
                 f"{directory}/metrics.jsonl: mark {record['mark']} has {record['num_episodes']} episodes, "
                 f"the study asks for {group.eval_episodes}"
             )
+    _check_records(directory, config)
+    for record in records:
         numbers = {key: int(record[key]) if key in INTEGERS else float(record[key]) for key in RECORD}
         yield {**fixed, **numbers}
 
@@ -230,32 +240,34 @@ def _check_unit_data(frame: pd.DataFrame, study: Study, where: Path) -> None:
 
 
 def _check_config(study: Study, run: Run, path: Path) -> dict[str, Any]:
-    """Hold a run's record of what it is against where it lies. Returns: the record.
+    """Hold a run's record of what it is against what the study resolves to now. Returns: the record.
 
-    Raises: StudyError for the first difference.
+    Raises: StudyError for the first difference: which run, which key, which values.
     """
-    algorithm = study.algorithms[run.algorithm]
-    config = read_json(path)
-    expected: dict[str, Any] = {
-        "program": algorithm.program,
-        "algorithm": algorithm.family,
-        "preset": study.preset(run),
-    }
-    expected |= {"map": run.map, "backend": run.backend, "seed": run.seed, "env": study.groups[run.group].env}
-    config.setdefault("env", {})  # not recorded when no option was given
-    for key, value in expected.items():
-        if config.get(key) != value:
-            hint = "; backends are never mixed" if key == "backend" else ""
+    found, wanted = read_json(path), expected.record(study, run)
+    if identity.run_key(found) != identity.run_key(wanted):
+        there = {**identity.settings(found), "seed": found.get("seed")}
+        difference = identity.first_difference(there, {**identity.settings(wanted), "seed": run.seed})
+        key, old, new = difference or ("settings", "others", "these")
+        hint = "; backends are never mixed" if key == "backend" else ""
+        raise StudyError(
+            f"{path}: {key} is {old!r}, the study expects {new!r}{hint}; move the run away and make it again"
+        )
+    return found
+
+
+def _check_records(directory: Path, config: dict[str, Any]) -> None:
+    """Hold metrics and summary of a finished run against its record. Raises: StudyError if they are not of one run."""
+    metrics, key = directory / "metrics.jsonl", identity.run_key(config)
+    done = read_json(directory / "done.json")
+    for name in ("identity", "seed"):
+        if done.get(name) != key[name]:
             raise StudyError(
-                f"{path}: {key} is {config.get(key)!r}, the study expects {value!r}{hint}; "
+                f"{directory}/done.json: {name} is {done.get(name)!r}, the run's is {key[name]!r}; "
                 "move the run away and make it again"
             )
-    for key, value in study.overrides(run).items():
-        found: Any = config.get("config")
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-        if found != value:
-            raise StudyError(
-                f"{path}: {key} is {found!r}, the study expects {value!r}; move the run away and make it again"
-            )
-    return config
+    if hashlib.sha256(metrics.read_bytes()).hexdigest() != done.get("metrics_sha256"):
+        raise StudyError(
+            f"{metrics}: not what the run wrote when it ended (its checksum in done.json differs); restore it from a "
+            "copy, or move the run away and make it again"
+        )

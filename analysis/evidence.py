@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from analysis.collect import SUPERSEDED, read_json
-from analysis.study import Study
+from analysis.study import Study, StudyError
 
 
 @dataclass(frozen=True)
 class Evidence:
     """The records of all runs, most common first."""
 
-    commits: tuple[str, ...]
+    commits: tuple[str, ...]  # of a run that was continued under another one: both
+    sources: tuple[str, ...]  # digests of the code, presets and data that ran
     unit_data: tuple[str, ...]  # of the runs of the simulator
     machines: tuple[str, ...]
     versions: tuple[str, ...]
@@ -30,6 +31,7 @@ class Evidence:
         """Markdown list items."""
         return [
             f"- commit: {', '.join(self.commits)}",
+            f"- sources (SHA-256 of code, presets and data): {', '.join(self.sources)}",
             f"- machine: {'; '.join(self.machines)}",
             f"- threads per run: {', '.join(self.threads)}",
             f"- versions: {'; '.join(self.versions)}",
@@ -46,6 +48,7 @@ def gather(study: Study, root: Path) -> Evidence:
     """
     commits: Counter[str] = Counter()
     units: Counter[str] = Counter()
+    sources: Counter[str] = Counter()
     machines: Counter[str] = Counter()
     versions: Counter[str] = Counter()
     threads: Counter[str] = Counter()
@@ -53,22 +56,25 @@ def gather(study: Study, root: Path) -> Evidence:
     seconds: list[float] = []
     steps = 0
     for run in study.runs():
-        record = read_json(root / run.path / "provenance.json")
-        done = read_json(root / run.path / "done.json")
-        dirty = " with uncommitted changes" if record.get("git_dirty") else ""
-        commits[f"{record.get('git_commit') or 'unknown'}{dirty}"] += 1
+        sessions = _sessions(root / run.path / "provenance.json")
+        record, done = sessions[0], read_json(root / run.path / "done.json")
         if run.backend == "skirmish":
             units[record.get("unit_data") or SUPERSEDED] += 1
-        machines[_machine(record)] += 1
-        threads[str(record.get("threads", "unknown"))] += 1
-        packages = {"python": record.get("python", "unknown"), **record.get("versions", {})}
-        versions[", ".join(f"{name} {version}" for name, version in packages.items())] += 1
+        for counter, tell in (
+            (commits, _commit),
+            (sources, lambda session: str(session.get("sources_sha256", "unknown"))[:16]),
+            (machines, _machine),
+            (threads, lambda session: str(session.get("threads", "unknown"))),
+            (versions, _versions),
+        ):
+            counter[", then ".join(dict.fromkeys(tell(session) for session in sessions))] += 1
         command = record.get("command", "unknown")
         commands.setdefault(run.algorithm, " ".join(command) if isinstance(command, list) else str(command))
         seconds.append(float(done["wall_seconds"]))
         steps += int(done["env_steps"])
     return Evidence(
         commits=_by_count(commits),
+        sources=_by_count(sources),
         unit_data=_by_count(units),
         machines=_by_count(machines),
         versions=_by_count(versions),
@@ -79,6 +85,24 @@ def gather(study: Study, root: Path) -> Evidence:
         env_steps=steps,
         commands=commands,
     )
+
+
+def _sessions(path: Path) -> list[dict[str, Any]]:
+    """The sessions of a run, in order. Raises: StudyError if there is none."""
+    sessions = read_json(path).get("sessions")
+    if not isinstance(sessions, list) or not sessions or not all(isinstance(session, dict) for session in sessions):
+        raise StudyError(f"{path}: expected a list of sessions, got {sessions!r}; make the run again")
+    return sessions
+
+
+def _commit(session: dict[str, Any]) -> str:
+    dirty = " with uncommitted changes" if session.get("git_dirty") else ""
+    return f"{session.get('git_commit') or 'unknown'}{dirty}"
+
+
+def _versions(session: dict[str, Any]) -> str:
+    packages = {"python": session.get("python", "unknown"), **session.get("versions", {})}
+    return ", ".join(f"{name} {version}" for name, version in packages.items())
 
 
 def _machine(record: dict[str, Any]) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import shutil
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.collect import made_by, unit_data
+from analysis.collect import as_csv, made_by, unit_data
 from analysis.evidence import Evidence
 from analysis.statistics import CONFIDENCE, REPETITIONS
 from analysis.study import FIGURES, TABLES, Group, Study, StudyError
 from analysis.tables import markdown
+from training.files import write_text
 
 CAPTIONS = {
     "win_rate": "Win rate of greedy evaluation episodes over environment steps: mean over seeds, interval, seeds.",
@@ -82,17 +83,28 @@ def compose(frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[
     ]
     lines += ["```", *evidence.commands.values(), "```", ""]
     files = ", ".join(f"[{name}](tables/{name}.csv)" for name in TABLES)
-    lines += [f"All {len(frame):,} evaluations: [evaluations.csv](evaluations.csv). Tables as CSV: {files}.", ""]
-    return "\n".join(lines)
+    lines += [
+        f"All {len(frame):,} evaluations: [evaluations.csv](evaluations.csv), {_seal(frame)}. Tables as CSV: {files}."
+    ]
+    return "\n".join([*lines, ""])
 
 
-def publish(study: Study, root: Path, out: Path, *, evidence: Evidence, command: str) -> list[Path]:
+def _seal(frame: pd.DataFrame) -> str:
+    """What ties a page to its table."""
+    return f"SHA-256 `{hashlib.sha256(as_csv(frame).encode()).hexdigest()}`"
+
+
+def publish(
+    study: Study, root: Path, out: Path, *, frame: pd.DataFrame, evidence: Evidence, command: str
+) -> list[Path]:
     """Copy what is worth committing (table of evaluations, PNG figures, tables, report) and write COMMAND.md.
 
     Args:
-      root: results/<study>, with a finished report.    out: results/reference/<study>; its old contents are replaced.
-      command: what a person types to make the study again.
-    Raises: StudyError naming the first file that is missing, before anything is replaced.
+      root: results/<study>, with a finished report.    out: results/reference/<study>; of what lies there, figures and
+        tables of the kinds that a study leaves behind are replaced, other files are left alone.
+      frame: what `collect` makes of the runs now.    command: what a person types to make the study again.
+    Raises: StudyError, before anything is replaced, naming the first file that is missing, or if table or report are
+      not those of the runs as they are now.
     """
     names = ["evaluations.csv", "report.md"]
     names += [f"figures/{group}/{figure}.png" for group in study.groups for figure in FIGURES]
@@ -100,8 +112,17 @@ def publish(study: Study, root: Path, out: Path, *, evidence: Evidence, command:
     for name in names:
         if not (root / name).is_file():
             raise StudyError(f"{root / name}: missing; run the study to its end first, then publish")
-    for old in ("figures", "tables"):
-        shutil.rmtree(out / old, ignore_errors=True)
+    table, page = ((root / name).read_text(encoding="utf-8") for name in names[:2])
+    for name, current in (("evaluations.csv", table == as_csv(frame)), ("report.md", _seal(frame) in page)):
+        if not current:
+            raise StudyError(
+                f"{root / name}: not of the runs that lie there now; make it again (collect, figures, tables, report)"
+            )
+    kept = {out / name for name in names}
+    old = [path for figure in FIGURES for path in out.glob(f"figures/*/{figure}.png")]
+    old += [path for table in TABLES for suffix in ("csv", "md") for path in out.glob(f"tables/{table}.{suffix}")]
+    for path in {*old} - kept:
+        path.unlink()
     written = []
     for name in names:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -111,15 +132,6 @@ def publish(study: Study, root: Path, out: Path, *, evidence: Evidence, command:
     lines += [f"- seeds: {', '.join(map(str, study.seeds))}", "", "One run alone, per algorithm:", ""]
     lines += ["```", *evidence.commands.values(), "```", ""]
     return [*written, write_text(out / "COMMAND.md", "\n".join(lines))]
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file through a temporary name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-    return path
 
 
 def _table(table: pd.DataFrame, name: str) -> str:

@@ -7,7 +7,6 @@ cell.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from analysis.comparisons import SCORES, improvements, reference_of
 from analysis.published import published
 from analysis.statistics import Estimate
 from analysis.study import TABLES, Group, Study
+from training.files import write_text
 
 
 def write_all(frame: pd.DataFrame, study: Study, directory: Path) -> list[Path]:
@@ -31,10 +31,7 @@ def write_all(frame: pd.DataFrame, study: Study, directory: Path) -> list[Path]:
         table = make(name, frame, study)
         for suffix, text in ((".csv", table.to_csv(index=False)), (".md", markdown(table))):
             path = directory / f"{name}{suffix}"
-            temporary = path.with_name(f".{path.name}.tmp")
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
-            written.append(path)
+            written.append(write_text(path, text))
     return written
 
 

@@ -16,6 +16,7 @@ from training import checkpoint, cli
 from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError
 from training.evaluation import Policy, evaluate
+from training.identity import run_key
 from training.run import RunDirectory, read_config
 from training.watch import check_films, film_policy
 
@@ -48,18 +49,26 @@ def run(argv: list[str]) -> int:
     return {"train": _train, "evaluate": _evaluate, "watch": _watch}[arguments.command](arguments)
 
 
-def _train(arguments: argparse.Namespace) -> int:
+def record_of(argv: list[str]) -> dict[str, Any]:
+    """The record of the run that `train ...` asks for, as its config.json will hold it. Raises: UserError."""
+    arguments = build_parser().parse_args(argv)
+    return cli.describe(arguments, program=PROGRAM, algorithm=arguments.algorithm, config=_config(arguments))
+
+
+def _config(arguments: argparse.Namespace) -> Any:
     algorithm = registry.find(arguments.algorithm)
     config: Any = load_preset(algorithm.presets, arguments.preset, algorithm.config, map_name=arguments.map)
     config = apply_overrides(config, cli.flat_overrides(arguments))
-    if algorithm.resolve is not None:
-        config = _resolve(arguments, algorithm, config)
+    return config if algorithm.resolve is None else _resolve(arguments, algorithm, config)
+
+
+def _train(arguments: argparse.Namespace) -> int:
     return cli.run_train(
         arguments,
         program=PROGRAM,
         algorithm=arguments.algorithm,
-        config=config,
-        make_learner=algorithm.make_learner,
+        config=_config(arguments),
+        make_learner=registry.find(arguments.algorithm).make_learner,
     )
 
 
@@ -115,7 +124,7 @@ def _load(
     """The trained policy of a run, an environment of its map, and the options of that environment."""
     algorithm = registry.find(record["algorithm"])
     config: Any = from_dict(algorithm.config, record["config"])
-    saved = checkpoint.load(RunDirectory(arguments.run).checkpoint_path, device=arguments.device)
+    saved = checkpoint.load(RunDirectory(arguments.run).checkpoint_path, run=run_key(record))
     options = cli.evaluation_options(arguments, record, observation=config.rollout.observation)
     env = cli.make_env(
         record["map"],

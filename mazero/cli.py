@@ -24,6 +24,7 @@ from training.cli import (
     add_env_flag,
     add_train_flags,
     check_device,
+    describe,
     evaluation_options,
     flat_overrides,
     make_env,
@@ -34,12 +35,25 @@ from training.cli import (
 from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError
 from training.evaluation import evaluate
+from training.identity import run_key
 from training.run import read_config
 from training.watch import check_films, film_policy
 
 
 def run(argv: list[str]) -> int:
     """Parse `argv` and do what it says. Returns the exit code; raises UserError for bad input."""
+    arguments = _parser().parse_args(argv)
+    commands = {"train": _train, "evaluate": _evaluate, "watch": _watch, "bench": bench.run, "warmup": _warmup}
+    return commands[arguments.command](arguments)
+
+
+def record_of(argv: list[str]) -> dict[str, Any]:
+    """The record of the run that `train ...` asks for, as its config.json will hold it. Raises: UserError."""
+    arguments = _parser().parse_args(argv)
+    return describe(arguments, program="mazero", algorithm="mazero", config=_config(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mazero", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train MAZero, or continue a run")
@@ -60,19 +74,19 @@ def run(argv: list[str]) -> int:
     warm.add_argument("--map", action="append", required=True, help="may be given several times")
     speed = commands.add_parser("bench", help="measure search and learning on this machine")
     bench.add_flags(speed)
-    arguments = parser.parse_args(argv)
-    commands_by_name = {"train": _train, "evaluate": _evaluate, "watch": _watch, "bench": bench.run, "warmup": _warmup}
-    command = commands_by_name[arguments.command]
-    return command(arguments)
+    return parser
+
+
+def _config(arguments: argparse.Namespace) -> MAZeroConfig:
+    return apply_overrides(load_preset(PRESETS, arguments.preset, MAZeroConfig), flat_overrides(arguments))
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    config = apply_overrides(load_preset(PRESETS, arguments.preset, MAZeroConfig), flat_overrides(arguments))
     return run_train(
         arguments,
         program="mazero",
         algorithm="mazero",
-        config=config,
+        config=_config(arguments),
         make_learner=functools.partial(MAZeroLearner, env_steps=arguments.env_steps),
     )
 
@@ -113,7 +127,7 @@ def _load(
 ) -> tuple[NetworkPolicy | SearchPolicy, envs.VectorEnv, dict[str, Any]]:
     """The trained policy of a run, an environment of its map, and the options of that environment."""
     config = from_dict(MAZeroConfig, record["config"])
-    saved = checkpoint.load(arguments.run / "checkpoint.pt", device=arguments.device)
+    saved = checkpoint.load(arguments.run / "checkpoint.pt", run=run_key(record))
     options = evaluation_options(arguments, record, observation=config.self_play.observation)
 
     def make_play_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:

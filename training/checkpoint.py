@@ -1,23 +1,30 @@
-"""Checkpoints: one file, written atomically, checked before it is trusted.
+"""Checkpoints: one file, written atomically, checked before it is trusted, and never run.
 
-Layout: 8-byte magic, 32-byte SHA-256 of the payload, payload (`torch.save` of plain containers, arrays and tensors).
-The payload goes to the file as it is made: a replay of gigabytes is not held in memory a second time.
+Layout: 8-byte magic, 32-byte SHA-256 of the payload, payload (`torch.save` of plain containers, numbers and tensors;
+numpy arrays go in as tensors). The checksum finds damage, not malice: a payload is read as data only, so that somebody
+else's run directory cannot bring code of its own. It goes to the file as it is made: a replay of gigabytes is not held
+in memory a second time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
+import pickle
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+import numpy as np
 import torch
 
 from training.errors import UserError
+from training.files import replacing
 
-MAGIC = b"MZBENCH1"
-PROTOCOL = 5  # of pickle: older ones write arrays as text, which takes three times as long and a third more space
+MAGIC = b"MZBENCH2"
+OLDER = b"MZBENCH1"  # its arrays were pickled as objects, which nobody should load
+ARRAY, SCALAR = "numpy array", "numpy scalar"  # keys that mark them among the containers
 
 
 class _Hashed(io.RawIOBase):
@@ -38,34 +45,81 @@ class _Hashed(io.RawIOBase):
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` to `path`; a kill at any moment leaves either the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
+    """Write `state` to `path`; a kill at any moment leaves either the old file or the new one.
+
+    Raises: TypeError naming where `state` holds anything but dicts with plain keys, lists, tuples, numbers, texts,
+      None, arrays and tensors.
+    """
+    plain = _packed(state)
+    with replacing(path) as file:
         payload = _Hashed(file)
         file.write(MAGIC + bytes(payload.sha256.digest_size))  # the digest is known at the end
-        torch.save(state, cast(IO[bytes], payload), pickle_protocol=PROTOCOL)
+        torch.save(plain, cast(IO[bytes], payload))
         file.seek(len(MAGIC))
         file.write(payload.sha256.digest())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
-def load(path: Path, *, device: str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint written by `save`.
+def load(path: Path, *, run: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Read a checkpoint written by `save`, to the CPU.
 
-    Raises: UserError if the file is missing, is no checkpoint, or was damaged; the message names the remedy.
+    Args: run: `training.identity.run_key` of the run whose checkpoint this must be, under the key "run".
+    Raises: UserError if the file is missing, is no checkpoint, was damaged, holds more than data or belongs to another
+      run; the message names the remedy.
     """
+    remedy = "restore it from a copy, or move the run directory away to start the run anew"
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"no checkpoint at {path}: give the run directory of a run that was started") from None
+    if raw[: len(OLDER)] == OLDER:
+        raise UserError(f"checkpoint {path} is of an older version, whose files are not safe to load: {remedy}")
     head = len(MAGIC) + hashlib.sha256().digest_size
     payload = memoryview(raw)[head:]
     if raw[: len(MAGIC)] != MAGIC or hashlib.sha256(payload).digest() != raw[len(MAGIC) : head]:
+        raise UserError(f"checkpoint {path} is corrupt ({len(raw)} bytes, checksum differs): {remedy}")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write: refused all the same
+            state = _unpacked(torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+        raise UserError(f"checkpoint {path} must hold data only, got more: do not trust its source") from error
+    there = state.get("run") if isinstance(state, dict) else None
+    if run is not None and there != run:
         raise UserError(
-            f"checkpoint {path} is corrupt ({len(raw)} bytes, checksum differs): restore it from a copy, "
-            f"or move the run directory away to start the run anew"
+            f"checkpoint {path} must be one of run {dict(run)}, got one of {there}: put back the run's own, "
+            f"or move the run directory away to start it anew"
         )
-    # Our own file, verified above: it holds numpy arrays and generator states, which weights_only refuses.
-    return torch.load(io.BytesIO(payload), map_location=device, weights_only=False)
+    return cast(dict[str, Any], state)
+
+
+def _packed(value: Any, where: str = "state") -> Any:
+    """Containers of tensors and plain values that `weights_only` reads."""
+    if isinstance(value, np.bool_ | np.number):  # a float64, though a float, rounds and divides in its own way
+        return {SCALAR: torch.from_numpy(np.array(value))}
+    if isinstance(value, np.ndarray):
+        if value.dtype.hasobject:
+            raise TypeError(f"{where} must be an array of numbers, got one of objects")
+        return {ARRAY: torch.from_numpy(value if value.flags.writeable and value.flags.c_contiguous else value.copy())}
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str | int | float | bool | None) or key in (ARRAY, SCALAR):
+                raise TypeError(f"{where} must have plain keys, got {key!r}")
+        return {key: _packed(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_packed(item, f"{where}[{k}]") for k, item in enumerate(value)])
+    if isinstance(value, str):
+        return str(value)
+    if value is None or isinstance(value, int | float | torch.Tensor):
+        return value
+    raise TypeError(f"{where} must be plain data, got {type(value).__name__}")
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {ARRAY}:
+            return value[ARRAY].numpy()
+        if value.keys() == {SCALAR}:
+            return value[SCALAR].numpy()[()]
+        return {key: _unpacked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_unpacked(item) for item in value])
+    return value

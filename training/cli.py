@@ -11,21 +11,22 @@ from typing import Any
 
 import numba
 import torch
-import yaml
 
 import envs
 from envs.interface import require_known
 from training import provenance
-from training.config import to_dict
+from training.config import read_value, to_dict
 from training.errors import UserError
+from training.identity import identity
 from training.loop import Learner, Schedule, train
 from training.memory import keep_freed_memory
-from training.progress import MODES, make_reporters
-from training.run import RunDirectory, write_json
+from training.progress import MODES, Reporter, make_reporters
+from training.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 
 EXIT_BAD_INPUT = 2
+MOST_SEED = 2**63
 TEXT_OPTIONS = ("game_version",)  # their values are texts though they may look like numbers: 4.10 is not 4.1
 
 
@@ -77,10 +78,7 @@ def env_options(arguments: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for item in (item for group in arguments.env for item in group):
         key, separator, text = item.partition("=")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"value of environment option {item!r} is not valid YAML: quote it") from error
+        value = read_value(text, item)
         if not separator or not key or value is None:
             raise UserError(f"environment option {item!r} is not of the form key=value, e.g. obs_noise=0.1")
         options[key.strip()] = text.strip() if key.strip() in TEXT_OPTIONS and not isinstance(value, str) else value
@@ -155,6 +153,46 @@ def check_device(device: str) -> None:
         raise UserError(f"device {device!r} is not available ({reason}): use --device cpu") from error
 
 
+def describe(arguments: argparse.Namespace, *, program: str, algorithm: str, config: Any) -> dict[str, Any]:
+    """The record of the run that the arguments ask for: everything that tells it from others, resolved.
+
+    Args: as for `run_train`. Raises: UserError for bad input.
+    """
+    if not 0 <= arguments.seed < MOST_SEED:
+        raise UserError(f"seed must be an integer in 0..2**63 - 1, got {arguments.seed}")
+    if arguments.eval_episodes < 1:
+        raise UserError(f"eval-episodes must be at least 1, got {arguments.eval_episodes}")
+    schedule, options = _schedule(arguments), env_options(arguments)
+    info = make_env(arguments.map, options, backend=arguments.backend).info
+    units = unit_data(info)
+    record = {
+        "program": program,
+        "algorithm": algorithm,
+        "preset": arguments.preset,
+        "map": arguments.map,
+        "backend": info.backend,
+        **({"unit_data": units} if units else {}),  # part of what a run is: with other data it is another run
+        "seed": arguments.seed,
+        "threads": arguments.threads,
+        "device": arguments.device,
+        "budget": {"env_steps": schedule.env_steps},
+        "evaluation": {"every": schedule.eval_every, "episodes": arguments.eval_episodes},
+        **({"env": options} if options else {}),
+        "config": to_dict(config),
+    }
+    return {"identity": identity(record), **record}
+
+
+def _schedule(arguments: argparse.Namespace) -> Schedule:
+    """Raises: UserError for numbers that make no schedule."""
+    default = max(1, arguments.env_steps // 10)
+    eval_every = default if arguments.eval_every is None else arguments.eval_every
+    try:
+        return Schedule(arguments.env_steps, eval_every, arguments.checkpoint_every, arguments.stop_at)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
 def run_train(
     arguments: argparse.Namespace,
     *,
@@ -175,41 +213,15 @@ def run_train(
     Returns: exit code.
     Raises: UserError before anything was written, if the input is bad.
     """
-    if arguments.seed < 0:
-        raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
-    if arguments.eval_episodes < 1:
-        raise UserError(f"eval-episodes must be at least 1, got {arguments.eval_episodes}")
+    record = describe(arguments, program=program, algorithm=algorithm, config=config)
     set_up_process(arguments.threads)
     check_device(arguments.device)
-    eval_every = arguments.eval_every or max(1, arguments.env_steps // 10)
-    try:
-        schedule = Schedule(arguments.env_steps, eval_every, arguments.checkpoint_every, arguments.stop_at)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    options = env_options(arguments)
-    info = make_env(arguments.map, options, backend=arguments.backend).info
-    backend, units = info.backend, unit_data(info)
+    schedule, options, backend = _schedule(arguments), env_options(arguments), record["backend"]
 
     def make_run_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
         return make_env(arguments.map, options, backend=backend, num_envs=num_envs, observation=observation, seed=seed)
 
     run = RunDirectory(arguments.out)
-    resolved = {
-        "program": program,
-        "algorithm": algorithm,
-        "preset": arguments.preset,
-        "map": arguments.map,
-        "backend": backend,
-        **({"unit_data": units} if units else {}),  # part of what a run is: with other data it is another run
-        "seed": arguments.seed,
-        "threads": arguments.threads,
-        "device": arguments.device,
-        "budget": {"env_steps": schedule.env_steps},
-        "evaluation": {"every": schedule.eval_every, "episodes": arguments.eval_episodes},
-        "config": to_dict(config),
-    }
-    if options:  # runs without any are recorded as they always were, so that older ones can be continued
-        resolved["env"] = options
     learner = make_learner(
         config,
         make_env=make_run_env,
@@ -217,32 +229,29 @@ def run_train(
         device=arguments.device,
         eval_episodes=arguments.eval_episodes,
     )
-    run.prepare(resolved)
-    with run.lock():
-        if run.finished:
-            logger.info("%s is finished already", run.path)
-            return 0
-        if not run.provenance_path.exists():
-            record = provenance.collect(
+
+    def report(from_step: int) -> list[Reporter]:
+        provenance.add_session(
+            run.path,
+            provenance.collect(
                 backend=backend,
-                unit_data=units,
                 threads=arguments.threads,
                 device=arguments.device,
                 command=provenance.command_line(program),
-            )
-            write_json(run.provenance_path, record)
-        reporters = make_reporters(
+                unit_data=record.get("unit_data", ""),
+            ),
+            from_step=from_step,
+        )
+        return make_reporters(
             arguments.progress,
             title=f"{arguments.map} {algorithm} seed={arguments.seed} ({run.path.parent.name})",
             total=schedule.env_steps,
             tensorboard=run.path / "tensorboard" if arguments.tensorboard else None,
-            from_step=learner.env_steps,
+            from_step=from_step,
         )
-        try:
-            return train(learner, run, schedule, reporters)
-        finally:
-            for reporter in reporters:
-                reporter.close()
+
+    with run.claim(record):
+        return train(learner, run, schedule, report)
 
 
 def flat_overrides(arguments: argparse.Namespace) -> list[str]:

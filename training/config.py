@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -19,12 +21,29 @@ import yaml
 from training.errors import UserError
 
 C = TypeVar("C")
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """A hint `did you mean ...?` with the closest known names, or the list of all of them."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def read_value(text: str, where: str) -> Any:
+    """A setting's value as YAML reads it, but for numbers like 1e-4, which YAML takes for text.
+
+    Raises: UserError for what is not YAML, or for a number that is not finite.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"value of {where!r} is not valid YAML: quote it") from error
+    if isinstance(value, str) and value == text.strip() and _EXPONENT.fullmatch(value):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"value of {where!r} must be finite, got {value}")
+    return value
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -89,7 +108,7 @@ def apply_overrides(config: C, overrides: Sequence[str]) -> C:
             raise UserError(f"unknown setting {key.strip()!r}: {nearest(leaf, list(node))}")
         if isinstance(node[leaf], dict):
             raise UserError(f"{key.strip()!r} is a section, not a setting: name one of {', '.join(node[leaf])}")
-        node[leaf] = yaml.safe_load(text)
+        node[leaf] = read_value(text, override)
     return from_dict(type(config), data)
 
 
@@ -137,9 +156,11 @@ def _coerce(value: Any, kind: Any, where: str) -> Any:
         return dict(value)
     if kind is float and not isinstance(value, bool):
         try:
-            return float(value)
+            number = float(value)
         except (TypeError, ValueError):
-            pass
+            number = math.nan
+        if math.isfinite(number):
+            return number
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):

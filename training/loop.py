@@ -6,13 +6,13 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
 from training import checkpoint
-from training.metrics import MetricsWriter
+from training.metrics import Kept, MetricsWriter
 from training.progress import Reporter
 from training.run import RunDirectory
 
@@ -76,14 +76,14 @@ class Schedule:
 
 
 class StopSignal:
-    """Turns SIGTERM and SIGINT into a request to save and leave; restores the old handlers on exit."""
+    """Turns SIGTERM, SIGINT and SIGHUP into a request to save and leave; restores the old handlers on exit."""
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._old[number] = signal.signal(number, self._receive)
         return self
 
@@ -95,25 +95,39 @@ class StopSignal:
         self.received = number
 
 
-def train(learner: Learner, run: RunDirectory, schedule: Schedule, reporters: Sequence[Reporter] = ()) -> int:
+def train(
+    learner: Learner, run: RunDirectory, schedule: Schedule, report: Callable[[int], Sequence[Reporter]] = lambda _: ()
+) -> int:
     """Run `learner` up to its budget, or from its last checkpoint on.
 
+    Args: run: claimed. report: makes the reporters, told after how many environment steps the run goes on.
     Returns: 0 when the budget is done or `stop_at` was reached, 128 + number after a signal.
     A run that is finished already is left as it is.
+    Raises: UserError, and nothing is changed, if checkpoint or metrics are not those of this run.
     """
     if run.finished:
         logger.info("%s is finished already", run.path)
         return 0
     state = _Progress(schedule)
-    keep_bytes = 0
-    if run.checkpoint_path.exists():
-        saved = checkpoint.load(run.checkpoint_path)
-        learner.load_state_dict(saved["learner"])
-        state.load_state_dict(saved["progress"])
-        keep_bytes = saved["metrics_bytes"]
-        logger.info("resuming %s at %d environment steps", run.path, learner.env_steps)
-    with contextlib.closing(MetricsWriter(run.metrics_path, keep_bytes=keep_bytes)) as writer:
-        return _run(learner, run, schedule, reporters, state, writer)
+    kept = _resume(learner, run, state) if run.checkpoint_path.exists() else None
+    with contextlib.closing(MetricsWriter(run.metrics_path, kept=kept)) as writer:
+        if kept is None:
+            writer.write({"kind": "run", **run.key})
+        reporters = report(learner.env_steps)
+        try:
+            return _run(learner, run, schedule, reporters, state, writer)
+        finally:
+            for reporter in reporters:
+                reporter.close()
+
+
+def _resume(learner: Learner, run: RunDirectory, state: _Progress) -> Kept:
+    """Put back what the checkpoint holds. Returns: what it vouches for of the metrics."""
+    saved = checkpoint.load(run.checkpoint_path, run=run.key)
+    learner.load_state_dict(saved["learner"])
+    state.load_state_dict(saved["progress"])
+    logger.info("resuming %s at %d environment steps", run.path, learner.env_steps)
+    return Kept(*saved["metrics"])
 
 
 def _run(
@@ -131,11 +145,16 @@ def _run(
 
     def save() -> None:
         # The metrics go to disk first: a checkpoint must never point behind the end of the file.
-        metrics_bytes = writer.sync()
+        kept = writer.sync()
         state.touch()
         checkpoint.save(
             run.checkpoint_path,
-            {"learner": learner.state_dict(), "progress": state.state_dict(), "metrics_bytes": metrics_bytes},
+            {
+                "run": run.key,
+                "learner": learner.state_dict(),
+                "progress": state.state_dict(),
+                "metrics": tuple(kept),
+            },
         )
 
     with StopSignal() as stop:
@@ -165,6 +184,7 @@ def _run(
             "episodes": learner.episodes,
             "wall_seconds": round(state.wall_seconds(), 3),
             "final": state.last_eval,
+            "metrics_sha256": writer.sync().sha256,
         }
     )
     return 0

@@ -1,6 +1,7 @@
-"""Records of a run: their schema, an append-only JSON-lines writer, and running means. Standard library only.
+"""Records of a run: their schema, an append-only JSON-lines writer, and running means.
 
-Two kinds of record, one JSON object a line:
+Three kinds of record, one JSON object a line:
+  run    identity, seed: whose records follow; the first line
   eval   mark, env_steps, updates, episodes, wall_seconds, num_episodes, win_rate, return_mean, return_std,
          length_mean, and whatever else an algorithm reports
   train  env_steps, updates, episodes, wall_seconds, and means of losses and throughput since the last train record
@@ -10,12 +11,15 @@ Keys that end in `_seconds` or `_per_second` are clock readings; all others depe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from training.errors import UserError
 
 EVAL_FIELDS = {
     "mark": int,
@@ -30,21 +34,33 @@ EVAL_FIELDS = {
     "length_mean": float,
 }
 TRAIN_FIELDS = {"env_steps": int, "updates": int, "episodes": int, "wall_seconds": float}
+RUN_FIELDS = {"identity": str, "seed": int}
+FIELDS = {"run": RUN_FIELDS, "eval": EVAL_FIELDS, "train": TRAIN_FIELDS}
 CLOCK_SUFFIXES = ("_seconds", "_per_second")
+
+
+class Kept(NamedTuple):
+    """The beginning of a metrics file that a checkpoint vouches for."""
+
+    bytes: int
+    sha256: str
 
 
 def validate(record: Mapping[str, Any]) -> None:
     """Check a record against the schema. Raises: ValueError naming the field, what it holds and what it should."""
-    fields = {"eval": EVAL_FIELDS, "train": TRAIN_FIELDS}.get(str(record.get("kind")))
+    fields: Mapping[str, type] | None = FIELDS.get(str(record.get("kind")))
     if fields is None:
-        raise ValueError(f"record kind must be 'eval' or 'train', got {record.get('kind')!r}")
+        raise ValueError(f"record kind must be 'run', 'eval' or 'train', got {record.get('kind')!r}")
     for name, kind in fields.items():
         if name not in record:
             raise ValueError(f"{record['kind']} record lacks {name!r}: it has {', '.join(record)}")
         value = record[name]
-        good = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-        if not good or not math.isfinite(value):
-            raise ValueError(f"{record['kind']} record field {name!r} must be a finite {kind.__name__}, got {value!r}")
+        good = isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)
+        if not good or (kind is not str and not math.isfinite(value)):
+            wanted = "a text" if kind is str else f"a finite {kind.__name__}"
+            raise ValueError(f"{record['kind']} record field {name!r} must be {wanted}, got {value!r}")
+        if name == "win_rate" and not 0.0 <= value <= 1.0:
+            raise ValueError(f"{record['kind']} record field 'win_rate' must lie in 0..1, got {value!r}")
 
 
 def without_clock(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,32 +69,52 @@ def without_clock(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class MetricsWriter:
-    """Appends records to a JSON-lines file; each line is flushed as it comes.
+    """Appends records to a JSON-lines file; each line is flushed as it comes."""
 
-    Args:
-      path: the file.
-      keep_bytes: what to keep of an existing file (a resumed run cuts off what came after its checkpoint).
-    """
+    def __init__(self, path: Path, *, kept: Kept | None = None) -> None:
+        """Open the file, anew or, for a resumed run, with what its checkpoint vouches for.
 
-    def __init__(self, path: Path, *, keep_bytes: int = 0) -> None:
+        What came after that checkpoint is cut off. Raises: UserError, and nothing is changed, if the file does not
+        begin with what the checkpoint says.
+        """
+        self._sha256 = hashlib.sha256()
+        if kept is not None:
+            self._sha256.update(_checked_head(path, kept))
         with open(path, "ab") as file:
-            file.truncate(keep_bytes)
+            file.truncate(kept.bytes if kept else 0)
         self._file = open(path, "a", encoding="utf-8")
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Validate and append one record."""
         validate(record)
-        self._file.write(json.dumps(record, allow_nan=False) + "\n")
+        line = json.dumps(record, allow_nan=False) + "\n"
+        self._file.write(line)
         self._file.flush()
+        self._sha256.update(line.encode())
 
-    def sync(self) -> int:
-        """Force everything to disk; returns the file's length in bytes."""
+    def sync(self) -> Kept:
+        """Force everything to disk. Returns: what a checkpoint written now vouches for."""
         os.fsync(self._file.fileno())
-        return self._file.tell()
+        return Kept(self._file.tell(), self._sha256.hexdigest())
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _checked_head(path: Path, kept: Kept) -> bytes:
+    """The first bytes of a metrics file, which a checkpoint vouches for. Raises: UserError if they are not those."""
+    head = b""
+    if path.is_file():
+        with open(path, "rb") as file:
+            head = file.read(kept.bytes)
+    if len(head) == kept.bytes and hashlib.sha256(head).hexdigest() == kept.sha256:
+        return head
+    got = f"{len(head)} bytes" if len(head) < kept.bytes else "others of that number"
+    raise UserError(
+        f"{path} must begin with the {kept.bytes} bytes that this run's checkpoint was written after, got {got}: "
+        f"restore it from a copy, or move {path.parent} away to start the run anew"
+    )
 
 
 def read_records(path: Path, kind: str | None = None) -> Iterator[dict[str, Any]]:

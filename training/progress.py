@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -67,6 +69,48 @@ class Lines:
         """Nothing to close."""
 
 
+class Unbreakable:
+    """Hands on to a reporter that prints; once nobody reads its stream any more, what it prints goes nowhere.
+
+    A run must not die of a closed terminal or log pipe.
+    """
+
+    def __init__(self, make: Callable[[], Reporter], stream: TextIO) -> None:
+        self._stream = stream
+        try:
+            self._reporter = make()
+        except OSError:
+            self._mute()
+            self._reporter = make()
+
+    def advance(self, env_steps: int) -> None:
+        """Hand on."""
+        with self._muting():
+            self._reporter.advance(env_steps)
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Hand on."""
+        with self._muting():
+            self._reporter.record(record)
+
+    def close(self) -> None:
+        """Hand on."""
+        with self._muting():
+            self._reporter.close()
+
+    @contextmanager
+    def _muting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._mute()
+
+    def _mute(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())  # also for what is still in its buffer
+        os.close(nowhere)
+
+
 class TensorBoard:
     """Every number of every record as a scalar under `eval/` or `train/`, over environment steps."""
 
@@ -98,9 +142,9 @@ def make_reporters(
     if mode == "auto":
         mode = "bar" if sys.stderr.isatty() else "lines"
     if mode == "bar":
-        reporters.append(Bar(title, total, sys.stderr))
+        reporters.append(Unbreakable(lambda: Bar(title, total, sys.stderr), sys.stderr))
     elif mode == "lines":
-        reporters.append(Lines(title, total, sys.stderr))
+        reporters.append(Unbreakable(lambda: Lines(title, total, sys.stderr), sys.stderr))
     if tensorboard is not None:
         reporters.append(TensorBoard(tensorboard, from_step=from_step))
     return reporters

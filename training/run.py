@@ -10,30 +10,22 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from training.config import nearest
 from training.errors import UserError
+from training.files import clear_leftovers, write_json
+from training.identity import first_difference, run_key, settings
 
 logger = logging.getLogger(__name__)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON atomically: the file is either the old or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(json.dumps(data, indent=2, allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 class RunDirectory:
     """Paths of one run, and the rule for who may write there.
 
-    A directory belongs to the config it was started with: the same config continues it, another one is refused.
+    A directory belongs to the run it was started for: the same configuration and seed continue it, others are refused.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,16 +35,21 @@ class RunDirectory:
         self.metrics_path = path / "metrics.jsonl"
         self.checkpoint_path = path / "checkpoint.pt"
         self.done_path = path / "done.json"
+        self.key: dict[str, Any] = {}  # identity and seed, once the directory is claimed
 
     @property
     def finished(self) -> bool:
         """Whether the run is complete."""
         return self.done_path.is_file()
 
-    def prepare(self, config: dict[str, Any]) -> None:
-        """Create the directory, or check that the one that exists was started with the same config.
+    @contextlib.contextmanager
+    def claim(self, record: Mapping[str, Any]) -> Iterator[None]:
+        """Work here as the run that `record` describes: create the directory, or check that it is that run's.
 
-        Raises: UserError if it cannot be written, holds other files, or belongs to another config.
+        Nothing is read or written before the directory's lock is held; a second process waits (the first may have
+        survived a kill). Threads may differ from those the run was started with.
+
+        Raises: UserError if it cannot be written, holds other files, or belongs to another run.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -62,30 +59,47 @@ class RunDirectory:
             raise UserError(
                 f"cannot write to output directory {self.path} ({error.strerror}): choose another --out"
             ) from error
-        plain = json.loads(json.dumps(config))
+        self._refuse_foreign()
+        with self._lock():
+            self._refuse_foreign()
+            clear_leftovers(self.path)
+            self._check(record)
+            yield
+
+    def _refuse_foreign(self) -> None:
+        """Raises: UserError if there are files but no run; nothing is added to what is not ours."""
+        names = sorted(p.name for p in self.path.iterdir() if p.suffix != ".tmp" and p.name != "run.lock")
+        foreign = [] if self.config_path.name in names else names
+        if foreign:
+            raise UserError(
+                f"output directory {self.path} holds {foreign[0]!r} but no config.json: "
+                f"it is not a run of ours, choose an empty --out"
+            )
+
+    def _check(self, record: Mapping[str, Any]) -> None:
+        """Write the record of a new run, or hold that of the one that is there against it."""
+        plain = json.loads(json.dumps(record))
+        self.key = run_key(plain)
         if not self.config_path.exists():
-            foreign = sorted(p.name for p in self.path.iterdir() if p.suffix != ".tmp" and p.name != "run.lock")
-            if foreign:
-                raise UserError(
-                    f"output directory {self.path} holds {foreign[0]!r} but no config.json: "
-                    f"it is not a run of ours, choose an empty --out"
-                )
             write_json(self.config_path, plain)
             return
         try:
             existing = json.loads(self.config_path.read_text())
-        except ValueError as error:
-            raise UserError(f"{self.config_path} is not readable JSON ({error}): move {self.path} away") from error
-        difference = _first_difference(existing, plain)
-        if difference:
-            raise UserError(
-                f"{self.path} was started with another config ({difference}): "
-                f"give the same settings to continue it, or choose another --out"
-            )
+            there = run_key(existing)
+        except (ValueError, AttributeError) as error:
+            raise UserError(f"{self.config_path} is not a readable record ({error}): move {self.path} away") from error
+        if there == self.key:
+            return
+        found = first_difference({**settings(existing), **there}, {**settings(plain), **self.key})
+        assert found is not None
+        key, old, new = found
+        raise UserError(
+            f"{self.path} was started with another config ({key}: {old!r} there, {new!r} here): "
+            f"give the same settings to continue it, or choose another --out"
+        )
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Only one process works in a run directory; a second one waits (the first may have survived a kill)."""
+    def _lock(self) -> Iterator[None]:
         with open(self.path / "run.lock", "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,8 +109,8 @@ class RunDirectory:
             yield
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write done.json, the last file of a run."""
-        write_json(self.done_path, summary)
+        """Write done.json, the last file of a run, and in it whose it is."""
+        write_json(self.done_path, {**self.key, **summary})
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -107,17 +121,3 @@ def read_config(path: Path) -> dict[str, Any]:
         hint = f" ({nearest(path.name, beside)})" if beside else ""
         raise UserError(f"{path} is not a run directory, it has no config.json{hint}: give the --out of a training run")
     return json.loads(file.read_text())
-
-
-def _first_difference(old: Any, new: Any, where: str = "") -> str | None:
-    """`key: old -> new` for the first setting that differs, or None."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(k for k in new if k not in old)]:
-            inner = f"{where}.{key}" if where else key
-            if key not in old or key not in new:
-                return f"{inner}: {old.get(key, 'absent')!r} -> {new.get(key, 'absent')!r}"
-            found = _first_difference(old[key], new[key], inner)
-            if found:
-                return found
-        return None
-    return None if old == new else f"{where}: {old!r} there, {new!r} here"

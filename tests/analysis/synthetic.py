@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import yaml
 
+from analysis import expected
 from analysis.study import Group, Run, Study, load_study
+from training.identity import run_key
 
 Curve = Callable[[Run, int], float]  # run, mark -> win rate
 
@@ -70,55 +73,52 @@ def make_runs(study: Study, root: Path, win_rate: Curve) -> None:
 def make_run(study: Study, run: Run, directory: Path, win_rate: Curve) -> None:
     """One finished run directory."""
     directory.mkdir(parents=True)
-    algorithm, group = study.algorithms[run.algorithm], study.groups[run.group]
-    config: dict[str, Any] = {"search": {"os_lambda": True}, "loss": {"awpo": True}}
-    for key, value in study.overrides(run).items():
-        section, name = key.split(".")
-        config[section][name] = value
+    group, config = study.groups[run.group], expected.record(study, run)
+    key = run_key(config)
     records = [evaluation(group.eval_episodes, mark, win_rate(run, mark)) for mark in group.marks]
-    lines = [records[0]]
+    lines: list[dict[str, Any]] = [{"kind": "run", **key}, records[0]]
     for record in records[1:]:
-        train = {"kind": "train", "env_steps": record["env_steps"] - 1, "updates": 1, "wall_seconds": 1.0}
+        train = {
+            "kind": "train",
+            "env_steps": record["env_steps"] - 1,
+            "updates": 1,
+            "episodes": 1,
+            "wall_seconds": 1.0,
+        }
         lines += [train, record]
     last = records[-1]
-    write_json(
-        directory / "config.json",
-        ({"env": group.env} if group.env else {})
-        | ({"unit_data": unit_data(group)} if run.backend == "skirmish" else {})
-        | {
-            "program": algorithm.program,
-            "algorithm": algorithm.family,
-            "preset": study.preset(run),
-            "map": run.map,
-            "backend": run.backend,
-            "seed": run.seed,
-            "threads": 1,
-            "budget": {"env_steps": group.env_steps},
-            "evaluation": {"every": group.eval_every, "episodes": group.eval_episodes},
-            "config": config,
-        },
-    )
+    write_json(directory / "config.json", config)
     write_json(
         directory / "provenance.json",
         {
-            "backend": run.backend,
-            "unit_data": unit_data(group) if run.backend == "skirmish" else None,
-            "command": ["python", "-m", *study.train_arguments(run)],
-            "git_commit": "0123abc",
-            "git_dirty": False,
-            "python": "3.11.2",
-            "platform": "Linux",
-            "cpu": "Test CPU",
-            "cpu_count": 2,
-            "gpu": None,
-            "threads": 1,
-            "device": "cpu",
-            "versions": {"numpy": "2.4.6"},
+            "sessions": [
+                {
+                    "backend": run.backend,
+                    "unit_data": unit_data(group) if run.backend == "skirmish" else None,
+                    "command": ["python", "-m", *study.train_arguments(run)],
+                    "git_commit": "0123abc",
+                    "git_dirty": False,
+                    "sources_sha256": "feed",
+                    "python": "3.11.2",
+                    "platform": "Linux",
+                    "cpu": "Test CPU",
+                    "cpu_count": 2,
+                    "gpu": None,
+                    "threads": 1,
+                    "device": "cpu",
+                    "versions": {"numpy": "2.4.6"},
+                }
+            ]
         },
     )
     (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     counters = {key: last[key] for key in ("env_steps", "updates", "episodes", "wall_seconds")}
-    write_json(directory / "done.json", {**counters, "final": last})
+    write_json(directory / "done.json", {**key, **counters, "final": last, "metrics_sha256": digest(directory)})
+
+
+def digest(directory: Path) -> str:
+    """What done.json says of the metrics beside it."""
+    return hashlib.sha256((directory / "metrics.jsonl").read_bytes()).hexdigest()
 
 
 def unit_data(group: Group) -> str:

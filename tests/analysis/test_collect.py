@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import collect
+from analysis import collect, expected
 from analysis.study import Study, StudyError
 from tests.analysis.synthetic import evaluation, make_runs, make_study, study_document
+from training import identity
 
 RUN = "skirmish/3m/no_awpo/seed=1"
 
@@ -90,7 +91,7 @@ def test_runs_with_environment_options_are_held_against_the_study(tmp_path: Path
     make_runs(study, root, lambda run, mark: 0.5)
     assert len(collect.collect(study, root)) == 6 * 5 + 12 * 3
     set_config(root, env={"obs_noise": 0.2})
-    with pytest.raises(StudyError, match=r"env is {'obs_noise': 0\.2}, the study expects {'obs_noise': 0\.1}"):
+    with pytest.raises(StudyError, match=r"env\.obs_noise is 0\.2, the study expects 0\.1"):
         collect.collect(study, root)
 
 
@@ -109,6 +110,26 @@ def append(root: Path, text: str) -> None:
         file.write(text)
 
 
+def set_setting(root: Path, section: str, name: str, value: Any) -> None:
+    path = root / RUN / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["config"][section][name] = value
+    path.write_text(json.dumps(config), encoding="utf-8")
+
+
+def copy_run(root: Path, other: str, *names: str) -> None:
+    """Put another run's files, all of them if none are named, into the place of RUN."""
+    for name in names or ("config.json", "metrics.jsonl", "done.json", "provenance.json"):
+        shutil.copy(root / other / name, root / RUN / name)
+
+
+def edit(root: Path, old: str, new: str) -> None:
+    path = root / RUN / "metrics.jsonl"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
 FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (
         lambda root: (root / RUN / "done.json").unlink(),
@@ -122,17 +143,33 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
         "backend is 'smac', the study expects 'skirmish'; backends are never mixed",
     ),
     (lambda root: set_config(root, seed=0), "seed is 0, the study expects 1"),
-    (lambda root: set_config(root, env={"obs_noise": 0.1}), "env is {'obs_noise': 0.1}, the study expects {}"),
-    (lambda root: set_config(root, preset="paper"), "preset is 'paper', the study expects 'laptop'"),
-    (lambda root: set_config(root, config={"loss": {"awpo": True}}), "loss.awpo is True, the study expects False"),
-    (lambda root: set_config(root, config={}), "loss.awpo is None, the study expects False"),
+    (lambda root: set_config(root, env={"obs_noise": 0.1}), "env.obs_noise is 0.1, the study expects 'absent'"),
+    (lambda root: set_config(root, budget={"env_steps": 800}), "budget.env_steps is 800, the study expects 400"),
+    (lambda root: set_config(root, device="cuda"), "device is 'cuda', the study expects 'cpu'"),
+    (lambda root: set_setting(root, "optimiser", "learning_rate", 7e-4), "config.optimiser.learning_rate is 0.0007, "),
+    (lambda root: set_setting(root, "loss", "awpo", True), "config.loss.awpo is True, the study expects False"),
+    (lambda root: set_config(root, config={}), "is 'absent', the study expects"),
+    (lambda root: copy_run(root, "skirmish/3m/mazero/seed=1"), "config.loss.awpo is True, the study expects False"),
+    (lambda root: copy_run(root, "skirmish/3m/no_awpo/seed=0"), "seed is 0, the study expects 1"),
+    (lambda root: copy_run(root, "skirmish/3m/mazero/seed=1", "done.json"), "done.json: identity is"),
+    (lambda root: copy_run(root, "skirmish/3m/no_awpo/seed=0", "done.json"), "done.json: seed is 0, the run's is 1"),
+    (
+        lambda root: copy_run(root, "skirmish/3m/no_awpo/seed=0", "metrics.jsonl"),
+        "metrics.jsonl: not what the run wrote",
+    ),
+    (lambda root: (root / RUN / "done.json").write_text(""), "done.json:1: not valid JSON"),
+    (lambda root: (root / RUN / "done.json").write_text("{}"), "done.json: identity is None"),
+    (lambda root: edit(root, '"win_rate": 0.9', '"win_rate": 0.8'), "metrics.jsonl: not what the run wrote"),
+    (lambda root: edit(root, '"win_rate": 0.9', '"win_rate": NaN'), "metrics.jsonl:10: eval record field 'win_rate'"),
+    (lambda root: edit(root, '"win_rate": 0.9', '"win_rate": 1.9'), "must lie in 0..1, got 1.9"),
+    (lambda root: edit(root, '"mark": 100', '"mark": 100.5'), "field 'mark' must be a finite int, got 100.5"),
     (lambda root: (root / RUN / "config.json").write_text("{"), "config.json:1: not valid JSON"),
     (lambda root: (root / RUN / "config.json").write_text("[]"), "expected one JSON object, got list"),
-    (lambda root: append(root, '{"kind": "ev'), "metrics.jsonl:10: not valid JSON"),
-    (lambda root: append(root, "[1]\n"), "metrics.jsonl:10: expected a JSON object with a `kind`"),
+    (lambda root: append(root, '{"kind": "ev'), "metrics.jsonl:11: not valid JSON"),
+    (lambda root: append(root, "[1]\n"), "metrics.jsonl:11: expected a JSON object with a `kind`"),
     (
         lambda root: append(root, json.dumps(evaluation(32, 400, 1.0))),
-        "metrics.jsonl:10: mark 400 was already on line 9",
+        "metrics.jsonl:11: mark 400 was already on line 10",
     ),
     (
         lambda root: append(root, json.dumps(evaluation(32, 500, 1.0))),
@@ -140,11 +177,13 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
     ),
     (
         lambda root: append(root, '{"kind": "eval", "mark": 500}'),
-        "metrics.jsonl:10: evaluation without a number for env_steps",
+        "metrics.jsonl:11: eval record lacks 'env_steps'",
     ),
-    (lambda root: rewrite(root / RUN / "metrics.jsonl", lambda lines: lines[:4] + lines[6:]), "differs at 200"),
+    (lambda root: rewrite(root / RUN / "metrics.jsonl", lambda lines: lines[:5] + lines[7:]), "differs at 200"),
     (
-        lambda root: rewrite(root / RUN / "metrics.jsonl", lambda lines: [lines[0] | {"num_episodes": 8}, *lines[1:]]),
+        lambda root: rewrite(
+            root / RUN / "metrics.jsonl", lambda lines: [lines[0], lines[1] | {"num_episodes": 8}, *lines[2:]]
+        ),
         "mark 0 has 8 episodes, the study asks for 32",
     ),
 ]
@@ -182,22 +221,11 @@ def change_config(root: Path, run: str, **values: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
 
 
-def test_runs_that_do_not_name_their_unit_data_are_superseded(study: Study, root: Path) -> None:
-    for run in study.runs():
-        if run.backend == "skirmish":
-            change_config(root, run.path.as_posix(), unit_data=None)
-    frame = collect.collect(study, root)
-    assert collect.made_by(frame, study.groups["smac"]) == "skirmish, unit data Liberty (superseded)"
-    assert collect.made_by(frame, study.groups["matrix"]) == "matrix"
-
-
 @pytest.mark.parametrize("other", ["4.6.2", None])
 def test_unit_data_are_never_mixed_in_a_group(study: Study, root: Path, other: str | None) -> None:
     change_config(root, RUN, unit_data=other)
-    got = f"got '4.10' (3m/mazero/seed=0) and {other or collect.SUPERSEDED!r} (3m/no_awpo/seed=1)"
-    with pytest.raises(StudyError) as refusal:
+    with pytest.raises(StudyError, match=f"unit_data is {other or 'absent'!r}, the study expects '4.10'"):
         collect.collect(study, root)
-    assert got.replace("and 4.6.2", "and '4.6.2'") in str(refusal.value) and "never mixed" in str(refusal.value)
 
 
 def test_a_study_that_names_a_game_version_gets_no_other(tmp_path: Path) -> None:
@@ -209,8 +237,45 @@ def test_a_study_that_names_a_game_version_gets_no_other(tmp_path: Path) -> None
     for run in study.runs():
         if run.backend == "skirmish":
             change_config(tmp_path / "runs", run.path.as_posix(), unit_data="4.10")
-    with pytest.raises(StudyError, match=r"group smac must have one kind of unit data, '4\.6\.2', got '4\.10'"):
+    with pytest.raises(StudyError, match=r"unit_data is '4\.10', the study expects '4\.6\.2'"):
         collect.collect(study, tmp_path / "runs")
+
+
+@pytest.mark.parametrize("written", ["3e-3", "3E-3", "0.003", 3e-3, 0.003])
+def test_a_number_is_one_number_however_it_is_written(study: Study, tmp_path: Path, written: Any) -> None:
+    """What the study trains with it is what it accepts, and the same configuration as with any other spelling."""
+    document = study_document()
+    document["algorithms"]["mazero"]["overrides"] = {"optimiser.learning_rate": written}
+    other, root = make_study(tmp_path, document), tmp_path / "results" / "spelled"
+    make_runs(other, root, lambda run, mark: 0.5)
+    assert len(collect.collect(other, root)) == 6 * 5 + 12 * 3
+    run = next(run for run in other.runs() if run.algorithm == "mazero")
+    document["algorithms"]["mazero"]["overrides"] = {"optimiser.learning_rate": 0.003}
+    assert expected.identity(other, run) == expected.identity(make_study(tmp_path, document), run)
+    assert expected.identity(other, run) != expected.identity(study, run)
+
+
+def test_a_preset_that_was_edited_since_is_noticed(study: Study, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = expected._record
+
+    def edited(program: str, *arguments: str) -> dict[str, Any]:
+        record = json.loads(json.dumps(known(program, *arguments)))
+        if program == "baselines":
+            record["config"]["learning"]["learning_rate"] *= 2
+        return {**record, "identity": identity.identity(record)}
+
+    collect.collect(study, root)
+    monkeypatch.setattr(expected, "_record", edited)
+    with pytest.raises(StudyError, match=r"qmix/seed=0/config\.json: config\.learning\.learning_rate is 0\.0005"):
+        collect.collect(study, root)
+
+
+def test_what_a_program_would_refuse_is_refused_with_the_study(tmp_path: Path) -> None:
+    document = study_document()
+    document["groups"]["smac"]["presets"]["mazero"] = "labtop"
+    study = make_study(tmp_path, document)
+    with pytest.raises(StudyError, match=r"study toy, skirmish/3m/mazero: unknown preset 'labtop': did you mean"):
+        expected.record(study, next(study.runs()))
 
 
 def test_a_table_older_than_the_column_is_read_as_superseded(study: Study, root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from analysis.__main__ import main
 from analysis.evidence import gather
 from analysis.report import _protocol
 from analysis.study import load_study
-from tests.analysis.synthetic import make_runs, make_study, study_document, write_json
+from tests.analysis.synthetic import make_run, make_runs, make_study, study_document, write_json
 from tests.analysis.test_figures import win_rate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def test_report_shows_what_exists_and_says_what_it_rests_on(done: tuple[Path, li
     assert len([link for link in links(root / "report.md") if link.endswith(".png")]) == 12
     assert "**SMAC** on backend `skirmish`: 3m; 400 environment steps per run, evaluated every 100 on 32 greedy" in page
     assert "not StarCraft II" in page and "With 2 seeds they show little more than the range" in page
-    assert "- commit: 0123abc\n- machine: Test CPU, 2 CPUs, Linux\n" in page
+    assert "- commit: 0123abc\n- sources (SHA-256 of code, presets and data): feed\n- machine: Test CPU, 2 CPUs" in page
     assert "its unit data: 4.10." in page and "- unit data of the simulator: 4.10\n" in page
     assert "## Figures: SMAC (backend skirmish, unit data 4.10)\n" in page
     assert "## Figures: Matrix games (backend matrix)\n" in page
@@ -56,8 +57,11 @@ def test_publish_copies_a_page_that_still_works_alone(done: tuple[Path, list[str
     root, options = done
     out = tmp_path / "reference" / "toy"
     (out / "figures" / "old").mkdir(parents=True)
+    for name in ("figures/old/win_rate.png", "figures/old/mine.png", "tables.txt", "notes.md"):
+        (out / name).write_text("x")
     assert main(["publish", str(root), *options, "--out", str(out), "--made-by", "make toy"]) == 0
-    assert not (out / "figures" / "old").exists()
+    assert not (out / "figures" / "old" / "win_rate.png").exists()  # of a group that the study no longer has
+    assert all((out / name).exists() for name in ("figures/old/mine.png", "tables.txt", "notes.md"))
     assert not [path for path in out.rglob("*") if path.suffix in (".pdf", ".parquet", ".jsonl")]
     for link in links(out / "report.md"):
         assert (out / link).is_file(), link
@@ -68,13 +72,35 @@ def test_publish_copies_a_page_that_still_works_alone(done: tuple[Path, list[str
     assert "- cost: 18 runs, 0.80 hours of run time in all, longest run 4.0 minutes, 4,854 environment steps" in command
 
 
+@pytest.mark.parametrize("name", ["evaluations.csv", "report.md"])
+def test_publish_refuses_what_is_not_of_the_runs_that_lie_there(
+    done: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """A run that was made again since, with an old table, or a new table with an old report."""
+    before, options = done
+    root = tmp_path / "toy"
+    shutil.copytree(before, root)
+    study = load_study(options[1])
+    run = next(study.runs())
+    shutil.rmtree(root / run.path)
+    make_run(study, run, root / run.path, lambda run, mark: 0.125)
+    if name == "report.md":
+        assert main(["collect", str(root), *options]) == 0
+    capsys.readouterr()
+    assert main(["publish", str(root), *options, "--out", str(tmp_path / "out")]) == 2
+    assert f"{name}: not of the runs that lie there now; make it again" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_evidence_counts_what_differs(done: tuple[Path, list[str]], tmp_path: Path) -> None:
     study = make_study(tmp_path)
     make_runs(study, tmp_path / "toy", win_rate)
     run = next(study.runs())
-    write_json(tmp_path / "toy" / run.path / "provenance.json", {"git_commit": "fff", "git_dirty": True, "gpu": "H100"})
+    sessions = [{"git_commit": "fff", "git_dirty": True, "gpu": "H100"}, {"git_commit": "abc"}, {"git_commit": "abc"}]
+    write_json(tmp_path / "toy" / run.path / "provenance.json", {"sessions": sessions})
     evidence = gather(study, tmp_path / "toy")
-    assert evidence.commits == ("0123abc (17 runs)", "fff with uncommitted changes (1 runs)")
+    assert evidence.commits == ("0123abc (17 runs)", "fff with uncommitted changes, then abc (1 runs)")
+    assert evidence.sources == ("feed (17 runs)", "unknown (1 runs)")
     assert evidence.machines[1].startswith("unknown CPU, ? CPUs, H100")
 
 
@@ -125,7 +151,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
 def test_analysis_imports_no_learner() -> None:
     code = (
         "import sys, analysis.__main__, analysis.figures, analysis.report, analysis.progress;"
-        "print([name for name in ('torch', 'numba', 'envs', 'training', 'mazero', 'baselines') if name in sys.modules])"
+        "print([name for name in ('torch', 'numba', 'envs', 'mazero', 'baselines') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,17 @@ from training.metrics import read_records
 ROOT = Path(__file__).resolve().parents[2]
 
 
+# Snakemake in a process whose registry has one line more.
+PLANNER = """
+import sys
+from snakemake.cli import main
+from baselines import registry
+from tests.baselines.test_added_algorithm import added
+registry.ALGORITHMS["average"] = added()
+main(sys.argv[1:])
+"""
+
+
 class Average(Mixer):
     """Q_tot = mean_i Q_i."""
 
@@ -28,11 +40,13 @@ class Average(Mixer):
         return choice.chosen.mean(-1, keepdim=True)
 
 
+def added():
+    return registry._value_based(ValueConfig, lambda config, info: Average())
+
+
 @pytest.fixture
 def average(monkeypatch):
-    monkeypatch.setitem(
-        registry.ALGORITHMS, "average", registry._value_based(ValueConfig, lambda config, info: Average())
-    )
+    monkeypatch.setitem(registry.ALGORITHMS, "average", added())
 
 
 def toy_study(directory: Path) -> None:
@@ -47,11 +61,12 @@ def toy_study(directory: Path) -> None:
 def test_an_added_algorithm_is_planned_by_the_workflow_and_trained_by_its_command(average, tmp_path, capsys):
     toy_study(tmp_path)
     done = "results/toy/matrix/matrix_1/average/seed=0/done.json"
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    snakemake = [sys.executable, "-c", PLANNER, "--snakefile", str(ROOT / "Snakefile")]
     profile = ["--profile", str(ROOT / "workflow" / "profiles" / "default")]
     plan = subprocess.run(
         [*snakemake, *profile, "--cores", "1", "-n", "-p", done, "--config", f"studies={tmp_path}"],
         cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,

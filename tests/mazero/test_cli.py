@@ -55,7 +55,7 @@ def test_a_run_leaves_its_files_and_can_be_evaluated(tmp_path, capsys):
     out = tmp_path / "run"
     names = {p.name for p in out.iterdir()}
     assert names >= {"config.json", "provenance.json", "metrics.jsonl", "checkpoint.pt", "done.json"}
-    assert json.loads((out / "provenance.json").read_text())["backend"] == "matrix"
+    assert json.loads((out / "provenance.json").read_text())["sessions"][0]["backend"] == "matrix"
     assert main(run, ["evaluate", "--run", str(out), "--episodes", "3", "--seed", "4"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["num_episodes"] == 3 and answer["map"] == "matrix_1" and answer["search"] is True
@@ -87,7 +87,7 @@ def test_a_run_without_options_is_recorded_as_before_and_options_make_another_ru
     assert train(tmp_path, *SMALL, "--stop-at", "40", "--progress", "none") == 0
     assert "env" not in json.loads((tmp_path / "run" / "config.json").read_text())
     assert train(tmp_path, *SMALL, "--env", "obs_noise=0.1") == 2
-    assert "env: 'absent' -> {'obs_noise': 0.1}" in capsys.readouterr().err
+    assert "env.obs_noise: 'absent' there, 0.1 here" in capsys.readouterr().err
 
 
 def test_another_config_is_refused_and_nothing_is_overwritten(tmp_path, capsys):

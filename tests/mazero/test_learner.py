@@ -18,9 +18,9 @@ from training.run import RunDirectory
 def run(path, *overrides, seed=0, stop_at=None, game="matrix_1"):
     learner = tiny_learner(*overrides, seed=seed, game=game)
     directory = RunDirectory(path)
-    directory.prepare({"seed": seed})
-    assert train(learner, directory, Schedule(env_steps=160, eval_every=40, stop_at=stop_at)) == 0
-    return [without_clock(r) for r in read_records(path / "metrics.jsonl")]
+    with directory.claim({"seed": seed}):
+        assert train(learner, directory, Schedule(env_steps=160, eval_every=40, stop_at=stop_at)) == 0
+    return [without_clock(r) for r in read_records(path / "metrics.jsonl") if r["kind"] != "run"]
 
 
 def test_same_seed_same_metrics_other_seed_others(tmp_path):

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import pickle
 
 import numpy as np
 import pytest
@@ -38,9 +40,15 @@ def test_damage_is_refused_and_the_file_is_left_alone(tmp_path, damage):
 def test_a_failed_save_keeps_the_old_checkpoint(tmp_path):
     path = tmp_path / "c.pt"
     checkpoint.save(path, {"n": 1})
-    with pytest.raises(AttributeError):
-        checkpoint.save(path, {"n": lambda: None})
+    for odd, where in (
+        ({"n": lambda: None}, r"state\.n"),
+        ({"a": [1, {2}]}, r"state\.a\[1\]"),
+        ({(1,): 2}, "plain keys"),
+    ):
+        with pytest.raises(TypeError, match=where):
+            checkpoint.save(path, odd)
     assert checkpoint.load(path) == {"n": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
 
 
 def test_a_missing_checkpoint_is_a_user_error(tmp_path):
@@ -56,9 +64,64 @@ def test_a_large_array_is_written_as_it_is(tmp_path):
     assert np.array_equal(checkpoint.load(tmp_path / "c.pt")["a"], array)
 
 
-def test_a_checkpoint_of_the_older_writer_can_be_read(tmp_path):
+def sealed(payload, magic=checkpoint.MAGIC):
+    """A file with a right checksum, as anybody can make it."""
+    return magic + hashlib.sha256(payload).digest() + payload
+
+
+class Evil:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_code_in_a_checkpoint_is_refused_and_does_not_run(tmp_path, writer):
+    buffer, path = io.BytesIO(), tmp_path / "c.pt"
+    state = {"learner": Evil(tmp_path / "ran")}
+    torch.save(state, buffer) if writer == "torch" else pickle.dump(state, buffer)
+    path.write_bytes(sealed(buffer.getvalue()))
+    with pytest.raises(UserError, match="must hold data only"):
+        checkpoint.load(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_of_the_older_version_is_refused_unread(tmp_path):
     buffer = io.BytesIO()
-    torch.save({"a": np.arange(3)}, buffer)
-    payload = buffer.getvalue()
-    (tmp_path / "c.pt").write_bytes(checkpoint.MAGIC + hashlib.sha256(payload).digest() + payload)
-    assert checkpoint.load(tmp_path / "c.pt")["a"].tolist() == [0, 1, 2]
+    torch.save({"a": Evil(tmp_path / "ran")}, buffer)
+    (tmp_path / "c.pt").write_bytes(sealed(buffer.getvalue(), checkpoint.OLDER))
+    with pytest.raises(UserError, match=r"older version.*start the run anew"):
+        checkpoint.load(tmp_path / "c.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "uint8", "int8", "uint16", "int64", "uint64", "float16", "float32", "float64"]
+)
+def test_arrays_of_all_kinds_and_shapes_come_back(tmp_path, dtype):
+    array = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    state = {
+        "whole": array,
+        "turned": array.T,
+        "part": array[:, 1:2],
+        "none": array[:0],
+        "one": array[0, 0, 1],
+        "frozen": frozen,
+    }
+    checkpoint.save(tmp_path / "c.pt", state)
+    back = checkpoint.load(tmp_path / "c.pt")
+    assert all(np.array_equal(back[k], state[k]) and np.asarray(back[k]).dtype == dtype for k in state if k != "one")
+    assert back["one"] == state["one"] and type(back["one"]) is type(state["one"])
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    checkpoint.save(tmp_path / "c.pt", {"run": {"identity": "ab", "seed": 1}})
+    assert checkpoint.load(tmp_path / "c.pt", run={"identity": "ab", "seed": 1})
+    with pytest.raises(UserError, match=r"must be one of run .*'seed': 2.*got one of .*'seed': 1"):
+        checkpoint.load(tmp_path / "c.pt", run={"identity": "ab", "seed": 2})

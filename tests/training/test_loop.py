@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -15,16 +16,16 @@ from training.run import RunDirectory
 class Counter:
     """Does three environment steps a call; its 'win rate' follows from its state, so any loss of state shows."""
 
-    def __init__(self, signal_at=None):
+    def __init__(self, signal_at=None, number=signal.SIGTERM):
         self.env_steps = self.updates = self.episodes = 0
-        self.signal_at = signal_at
+        self.signal_at, self.number = signal_at, number
 
     def advance(self):
         self.env_steps += 3
         self.updates += 1
         self.episodes = self.env_steps // 6
         if self.signal_at == self.updates:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self.number)
 
     def evaluate(self):
         share = (self.updates * 37 % 101) / 101
@@ -40,10 +41,10 @@ class Counter:
         self.env_steps, self.updates, self.episodes = state["counts"]
 
 
-def start(path, learner, **schedule):
+def start(path, learner, *, seed=0, rho=0.5, **schedule):
     run = RunDirectory(path)
-    run.prepare({"seed": 0})
-    return train(learner, run, Schedule(**{"env_steps": 30, "eval_every": 10} | schedule))
+    with run.claim({"config": {"rho": rho}, "seed": seed}):
+        return train(learner, run, Schedule(**{"env_steps": 30, "eval_every": 10} | schedule))
 
 
 def records(path):
@@ -76,9 +77,10 @@ def test_records_after_the_last_checkpoint_are_written_again_after_a_kill(tmp_pa
     assert records(tmp_path / "killed") == records(tmp_path / "whole")
 
 
-def test_a_signal_saves_and_says_so_in_the_exit_code(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_saves_and_says_so_in_the_exit_code(tmp_path, number):
     start(tmp_path / "whole", Counter())
-    assert start(tmp_path / "s", Counter(signal_at=3)) == 128 + signal.SIGTERM
+    assert start(tmp_path / "s", Counter(signal_at=3, number=number)) == 128 + number
     assert (tmp_path / "s" / "checkpoint.pt").exists() and not (tmp_path / "s" / "done.json").exists()
     start(tmp_path / "s", Counter())
     assert records(tmp_path / "s") == records(tmp_path / "whole")
@@ -91,6 +93,49 @@ def test_a_finished_run_is_left_alone(tmp_path):
     assert start(tmp_path / "a", learner) == 0
     assert learner.env_steps == 0
     assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"rho": 0.75}])
+def test_the_checkpoint_of_another_run_is_not_continued(tmp_path, other):
+    start(tmp_path / "a", Counter(), stop_at=14)
+    start(tmp_path / "b", Counter(), stop_at=14, **other)
+    shutil.copy(tmp_path / "b" / "checkpoint.pt", tmp_path / "a" / "checkpoint.pt")
+    before, learner = (tmp_path / "a" / "metrics.jsonl").read_bytes(), Counter()
+    with pytest.raises(UserError, match="must be one of run"):
+        start(tmp_path / "a", learner)
+    assert learner.env_steps == 0 and (tmp_path / "a" / "metrics.jsonl").read_bytes() == before
+
+
+def damaged(lines, how, other):
+    return {
+        "deleted": None,
+        "cut": lines[:-1],
+        "out of order": [lines[0], lines[2], lines[1], *lines[3:]],
+        "another run's": other,
+        "edited": [line.replace(b'"win_rate": 0', b'"win_rate": 1') for line in lines],
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["deleted", "cut", "out of order", "another run's", "edited"])
+def test_metrics_that_are_not_what_the_checkpoint_followed_are_refused(tmp_path, how):
+    start(tmp_path / "a", Counter(), stop_at=14)
+    start(tmp_path / "b", Counter(), stop_at=14, seed=1)
+    path = tmp_path / "a" / "metrics.jsonl"
+    other = (tmp_path / "b" / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    changed = damaged(path.read_bytes().splitlines(keepends=True), how, other)
+    path.unlink() if changed is None else path.write_bytes(b"".join(changed))
+    with pytest.raises(UserError, match=r"metrics\.jsonl must begin with the \d+ bytes .*restore it from a copy"):
+        start(tmp_path / "a", Counter())
+    assert path.exists() == (changed is not None) and (changed is None or path.read_bytes() == b"".join(changed))
+
+
+def test_reporters_hear_where_a_run_goes_on(tmp_path):
+    heard = []
+    for stop_at in (14, None):
+        run = RunDirectory(tmp_path / "a")
+        with run.claim({"seed": 0}):
+            train(Counter(), run, Schedule(30, 10, stop_at=stop_at), lambda step: heard.append(step) or [])
+    assert heard == [0, 15]
 
 
 def test_a_corrupt_checkpoint_stops_the_run_before_anything_is_overwritten(tmp_path):

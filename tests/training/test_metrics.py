@@ -19,7 +19,11 @@ def test_a_record_is_on_disk_as_soon_as_it_is_written(tmp_path):
         assert list(read_records(tmp_path / "m.jsonl")) == [EVAL]
 
 
-@pytest.mark.parametrize("change", [{"win_rate": float("nan")}, {"mark": 1.5}, {"kind": "test"}, {"episodes": True}])
+BAD = [{"win_rate": float("nan")}, {"mark": 1.5}, {"kind": "test"}, {"episodes": True}]
+BAD += [{"win_rate": 1.01}, {"win_rate": -0.01}]
+
+
+@pytest.mark.parametrize("change", BAD)
 def test_a_bad_record_is_refused_and_not_written(tmp_path, change):
     with closing(MetricsWriter(tmp_path / "m.jsonl")) as writer, pytest.raises(ValueError, match="record"):
         writer.write(EVAL | change)
@@ -46,7 +50,7 @@ def test_a_resumed_writer_cuts_what_came_after_the_checkpoint(tmp_path):
         writer.write(EVAL)
         kept = writer.sync()
         writer.write(EVAL | {"mark": 20})
-    with closing(MetricsWriter(path, keep_bytes=kept)) as writer:
+    with closing(MetricsWriter(path, kept=kept)) as writer:
         writer.write(EVAL | {"mark": 30})
     assert [r["mark"] for r in read_records(path, "eval")] == [10, 30]
 

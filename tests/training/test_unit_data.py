@@ -29,8 +29,9 @@ def test_a_run_records_them_and_is_not_continued_with_others(tmp_path, capsys, u
     command = [*TRAIN, "--out", str(tmp_path / "run")]
     use("4.10")
     assert cli.main(run, command) == 0
-    for name in ("config.json", "provenance.json"):
-        assert json.loads((tmp_path / "run" / name).read_text())["unit_data"] == "4.10"
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["unit_data"] == "4.10"
+    (session,) = json.loads((tmp_path / "run" / "provenance.json").read_text())["sessions"]
+    assert session["unit_data"] == "4.10"
     capsys.readouterr()
     use("4.6.2")
     assert cli.main(run, command) == 2
@@ -41,7 +42,7 @@ def test_runs_of_other_backends_stay_as_they_were(tmp_path, use):
     use("")
     assert cli.main(run, [*TRAIN, "--out", str(tmp_path / "run")]) == 0
     assert "unit_data" not in json.loads((tmp_path / "run" / "config.json").read_text())
-    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["unit_data"] is None
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["sessions"][0]["unit_data"] is None
 
 
 def test_evaluation_names_them_and_warns_where_they_changed(tmp_path, capsys, caplog, use):

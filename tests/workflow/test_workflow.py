@@ -125,7 +125,7 @@ def test_game_version_of_a_study_reaches_the_run_and_its_results(sandbox: Sandbo
         assert {row["unit_data"] for row in csv.DictReader(file)} == {"4.10"}
 
 
-def test_backend_option_moves_the_study_to_a_folder_of_its_own(sandbox: Sandbox) -> None:
+def test_a_backend_that_is_not_there_ends_the_plan_with_one_line(sandbox: Sandbox) -> None:
     result = subprocess.run(
         [*sandbox.command("-n", "-p", "toy"), "backend=smac"],
         cwd=sandbox.path,
@@ -133,9 +133,30 @@ def test_backend_option_moves_the_study_to_a_folder_of_its_own(sandbox: Sandbox)
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 0, result.stderr
-    assert "results/toy_smac/smac/3m/mazero/seed=0/done.json" in result.stdout + result.stderr
-    assert "--backend skirmish" not in result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "error: study toy_smac, smac/3m/mazero: unknown backend 'smac'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("groups", "smac", "maps", ["3mm"]), "unknown map '3mm'"),
+        (("groups", "smac", "presets", {"mazero": "labtop"}), "unknown preset 'labtop': did you mean 'laptop'?"),
+        (("algorithms", "no_awpo", "overrides", {"loss.awpoo": False}), "unknown setting 'loss.awpoo': did you mean"),
+        (("algorithms", "no_awpo", "overrides", {"loss.awpo_alpha": "much"}), "loss.awpo_alpha must be of type float"),
+    ],
+)
+def test_what_training_would_refuse_ends_the_plan_with_one_line(
+    sandbox: Sandbox, change: tuple[str, str, str, Any], message: str
+) -> None:
+    room, key, field, value = change
+    sandbox.document[room][key][field] = value
+    sandbox.write(sandbox.document)
+    result = sandbox.run("-n", "toy")
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.returncode != 0 and len(lines) == 1 and "Traceback" not in result.stderr
+    assert f"error: study toy, skirmish/{'3mm' if '3mm' in message else '3m'}/" in lines[0] and message in lines[0]
+    assert sandbox.calls() == []
 
 
 def test_wrong_study_stops_before_anything_runs_with_one_line(sandbox: Sandbox) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
+from analysis import expected
 from analysis.study import FIGURES, TABLES, Run, Study, StudyError, load_studies
 
 RESULTS = config.get("results", "results")  # --config results=DIR
@@ -38,6 +39,14 @@ def run_of(wildcards) -> Run:
     """The run that a path names."""
     group = STUDIES[wildcards.study].group_of(wildcards.backend, wildcards.map)
     return Run(group.key, wildcards.backend, wildcards.map, wildcards.algorithm, int(wildcards.seed))
+
+
+def identity_of(wildcards) -> str:
+    """The identity of the configuration that a run resolves to now; ends the plan with one line if it is refused."""
+    try:
+        return expected.identity(STUDIES[wildcards.study], run_of(wildcards))
+    except StudyError as error:
+        sys.exit(f"error: {error}")
 
 
 def group_of(wildcards):

@@ -32,6 +32,8 @@ rule train:
     params:
         command=lambda wc: shlex.join(STUDIES[wc.study].train_arguments(run_of(wc))),
         directory=lambda wc, output: str(Path(output[0]).parent),
+        # Presets and defaults are no part of the command: what they resolve to is, and an edited one redoes its runs.
+        identity=identity_of,
     # Longest first, so that short runs fill the gaps at the end.
     priority: lambda wc: group_of(wc).env_steps
     threads: lambda wc: STUDIES[wc.study].threads

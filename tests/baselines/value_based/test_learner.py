@@ -178,8 +178,8 @@ def test_a_timeout_ends_or_bootstraps_by_config(small_config, make_learner, time
 
 def run(learner, path, steps, **options):
     directory = RunDirectory(path)
-    directory.prepare({"seed": 0})
-    assert train(learner, directory, Schedule(steps, 50, **options)) == 0
+    with directory.claim({"seed": 0}):
+        assert train(learner, directory, Schedule(steps, 50, **options)) == 0
     return [without_clock(r) for r in read_records(directory.metrics_path)] if directory.finished else None
 
 
