@@ -22,6 +22,7 @@ STUDIES = SCHEMA.parent.parent / "studies"
 
 FIGURES = ("win_rate", "return", "sample_efficiency", "final", "improvement", "steps_to")  # drawn once per group
 TABLES = ("runs", "final", "published", "aggregate", "improvement", "steps_to")  # written once per study
+RESERVED = ("warm_up", "train", "collect", "tables", "figures", "report", "all")  # rules and targets of the workflow
 DEFAULT_THRESHOLDS = (0.5, 0.7)
 
 
@@ -163,6 +164,10 @@ def load_study(path: str | Path) -> Study:
         raise StudyError(f"{path}: no such study file; there are: {', '.join(known)}")
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # a SafeLoader
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     _check_schema(document, path)
@@ -171,12 +176,24 @@ def load_study(path: str | Path) -> Study:
     return study
 
 
-def load_studies(directory: str | Path = STUDIES) -> dict[str, Study]:
-    """Every study of a folder by the stem of its file. Raises: StudyError for the first wrong one, or for none."""
+def load_studies(directory: str | Path = STUDIES) -> tuple[dict[str, Study], dict[str, StudyError]]:
+    """Every study of a folder by the stem of its file, and what is wrong with those that cannot be read.
+
+    One wrong file, perhaps somebody's draft, must not stand in the way of the others.
+
+    Raises: StudyError if there is no file at all.
+    """
     files = sorted(Path(directory).glob("*.yaml"))
     if not files:
         raise StudyError(f"{directory}: no study file (*.yaml) there")
-    return {file.stem: load_study(file) for file in files}
+    studies: dict[str, Study] = {}
+    faults: dict[str, StudyError] = {}
+    for file in files:
+        try:
+            studies[file.stem] = load_study(file)
+        except StudyError as error:
+            faults[file.stem] = error
+    return studies, faults
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -191,9 +208,20 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _is_integer(checker: Any, value: Any) -> bool:
+    """JSON Schema counts 1.0 as an integer; seeds, budgets and episodes are written without a point."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
+
+
 def _check_schema(document: Any, path: Path) -> None:
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(document))
+    error = jsonschema.exceptions.best_match(_Validator(schema).iter_errors(document))
     if error is None:
         return
     where = ".".join(str(part) for part in error.absolute_path) or "top level"
@@ -251,6 +279,8 @@ def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
         if twice:
             refuse(where, f"{', '.join(map(str, twice))} given more than once; each may stand there once")
 
+    if study.name in RESERVED:
+        refuse("name", f"{study.name!r} is the name of a rule of the workflow; give the study another")
     if study.name != path.stem:
         refuse("name", f"got {study.name!r}, expected {path.stem!r}, the name of the file")
     unique("seeds", study.seeds)

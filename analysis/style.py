@@ -53,6 +53,7 @@ RC = {
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
     "pdf.fonttype": 42,  # text stays text
+    "text.parse_math": False,  # a dollar in a label is a dollar
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import envs
-from analysis.study import SCHEMA, STUDIES, StudyError, load_studies, load_study
+from analysis.study import RESERVED, SCHEMA, STUDIES, StudyError, load_studies, load_study
 from skirmish import Rules
 from tests.analysis.synthetic import make_study, study_document, write_study
 
@@ -85,7 +85,7 @@ def test_moving_to_another_backend_changes_name_and_path_but_not_the_matrix_game
 
 
 def test_shipped_studies_load() -> None:
-    studies = load_studies(STUDIES)
+    studies, _ = load_studies(STUDIES)
     assert {"quickstart", "reference_3m", "matrix"} <= set(studies)
     assert studies["reference_3m"].groups["smac"].marks == tuple(range(0, 20_001, 1000))
 
@@ -104,6 +104,11 @@ FAULTS = [
     (change("sees", value=[1]), "top level: unknown key 'sees'; nearest: 'seeds'"),
     (change("seeds", value=[]), "seeds: "),
     (change("seeds", value=[0, 1, 0]), "seeds: 0 given more than once"),
+    (change("seeds", value=[1.0]), "seeds.0: 1.0 is not of type 'integer'"),
+    (change("seeds", value=[10**30]), "seeds.0: 1000000000000000000000000000000 is greater than the maximum"),
+    (change("groups", "smac", "env_steps", value=100.0), "groups.smac.env_steps: 100.0 is not of type 'integer'"),
+    (change("groups", "smac", "eval_episodes", value=True), "groups.smac.eval_episodes: True is not of type 'integer'"),
+    (change("algorithms", "qmix", "label", value="a|b"), "algorithms.qmix.label: 'a|b' does not match"),
     (change("seeds", value=[-1]), "seeds.0: -1 is less than the minimum of 0"),
     (change("algorithms", "qmix", "label", value="MAZero"), "algorithms: MAZero given more than once"),
     (
@@ -158,6 +163,20 @@ def test_key_given_twice_is_refused(tmp_path: Path) -> None:
         load_study(path)
 
 
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_study_is_not_called_like_a_rule(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StudyError, match=f"'{name}' is the name of a rule of the workflow"):
+        load_study(write_study(tmp_path, study_document(name)))
+
+
+def test_a_wrong_file_leaves_the_others_readable(tmp_path: Path) -> None:
+    write_study(tmp_path, study_document())
+    (tmp_path / "draft.yaml").write_text("a: [", encoding="utf-8")
+    (tmp_path / "folder.yaml").mkdir()
+    studies, faults = load_studies(tmp_path)
+    assert list(studies) == ["toy"] and sorted(faults) == ["draft", "folder"]
+
+
 def test_missing_and_broken_files(tmp_path: Path) -> None:
     write_study(tmp_path, study_document())
     with pytest.raises(StudyError, match="no such study file; there are: toy"):
@@ -170,7 +189,7 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
 
 
 def test_studies_beside_real_runs_use_pymarl_protocol_and_its_game_version() -> None:
-    studies = load_studies()
+    studies, _ = load_studies()
     group = studies["real_value_based"].groups["maps"]
     assert {"2s3z", "2s_vs_1sc", "1c3s5z", "5m_vs_6m", "2c_vs_64zg"} == set(group.maps)
     assert group.env_steps >= 500_000 and group.eval_every == 10_000 and group.eval_episodes == 32

@@ -89,7 +89,8 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 
 
 def test_dry_run_plans_every_run_of_every_study(tmp_path: Path) -> None:
-    studies = load_studies(ROOT / "workflow" / "studies")
+    studies, faults = load_studies(ROOT / "workflow" / "studies")
+    assert not faults
     assert {"quickstart", "reference_3m", "matrix"} <= set(studies)
     result = subprocess.run(
         [*SNAKEMAKE, *PROFILE, "-n", *studies, "--config", f"studies={ROOT / 'workflow' / 'studies'}"],
@@ -163,11 +164,73 @@ def test_wrong_study_stops_before_anything_runs_with_one_line(sandbox: Sandbox) 
     sandbox.document["seeds"] = [0, 0]
     sandbox.write(sandbox.document)
     result = sandbox.run("toy")
-    lines = [line for line in result.stderr.splitlines() if line and not line.startswith("Using")]
+    lines = [line for line in result.stderr.splitlines() if "error" in line.lower()]
     assert result.returncode != 0
-    assert len(lines) == 1, result.stderr
-    assert "seeds: 0 given more than once" in lines[0]
+    assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
+    assert lines[0].startswith("error: ") and "seeds: 0 given more than once" in lines[0]
     assert sandbox.calls() == [] and not (sandbox.path / "results").exists()
+
+
+def test_one_wrong_file_does_not_stand_in_the_way_of_other_studies(sandbox: Sandbox) -> None:
+    (sandbox.path / "studies" / "draft (1).yaml").write_text("name: [", encoding="utf-8")
+    (sandbox.path / "studies" / "café.yaml").write_bytes("name: café".encode("latin-1"))
+    result = sandbox.run("-n", "toy")
+    assert result.returncode == 0, result.stderr
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: study left out: ")]
+    assert len(warnings) == 2 and "not UTF-8 text (byte 9)" in result.stderr and "not valid YAML" in result.stderr
+
+
+ODD = "od d/$(touch pwned) `touch pwned`; touch pwned 'é\" && x"
+
+
+def test_no_name_of_a_folder_is_taken_for_a_command(sandbox: Sandbox) -> None:
+    """Spaces, quotes and everything a shell would run: the study ends in a folder of that very name."""
+    odd = sandbox.path / ODD
+    odd.mkdir(parents=True)
+    sandbox.document["seeds"], sandbox.document["algorithms"] = (
+        [0],
+        {"mazero": {"program": "mazero", "label": "$x & $y"}},
+    )
+    sandbox.write(sandbox.document)
+    (sandbox.path / "studies").rename(odd / "studies")
+    command = [*SNAKEMAKE, *PROFILE, "--cores", "2", "toy", "--config"]
+    command += [f"studies={odd / 'studies'}", f"python={sandbox.path / 'python'}", f"results={odd / 'results'}"]
+    environment = sandbox.environment | {"FAKE_STUDY": str(odd / "studies" / "toy.yaml")}
+    result = subprocess.run(command, cwd=sandbox.path, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert (odd / "results" / "toy" / "report.md").is_file()
+    assert not list(sandbox.path.rglob("pwned"))
+
+
+@pytest.mark.parametrize("name", ["a{b}", "a<b>", "a*", "-rf"])
+def test_a_folder_name_that_snakemake_would_take_apart_is_refused(sandbox: Sandbox, name: str) -> None:
+    result = subprocess.run(
+        [*sandbox.command("-n", "toy"), f"results={name}"],
+        cwd=sandbox.path,
+        env=sandbox.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0 and "error: results must be a folder's name without" in result.stderr
+
+
+def test_make_does_not_unlock_a_snakemake_that_is_at_work(tmp_path: Path) -> None:
+    """A process of that name in the folder; then none, and the command runs after an unlock."""
+    (tmp_path / "snakemake").write_text(
+        f"#!{sys.executable}\nimport sys, time\nprint(*sys.argv[1:], flush=True)\n"
+        "time.sleep(60 if 'wait' in sys.argv else 0)\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "snakemake").chmod(0o755)
+    alone = [sys.executable, str(ROOT / "workflow" / "alone.py"), str(tmp_path / "snakemake"), "toy"]
+    with subprocess.Popen([str(tmp_path / "snakemake"), "wait"], cwd=tmp_path, stdout=subprocess.PIPE) as busy:
+        assert busy.stdout is not None and busy.stdout.readline()
+        result = subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True)
+        busy.kill()
+    assert result.returncode == 2 and result.stdout == ""
+    assert f"at work in {tmp_path} already (process {busy.pid})" in result.stderr and result.stderr.count("\n") == 1
+    result = subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "toy\n", "")
 
 
 def test_failed_run_keeps_its_files_and_is_the_only_one_done_again(sandbox: Sandbox) -> None:

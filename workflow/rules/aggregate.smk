@@ -16,7 +16,7 @@ rule collect:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
     shell:
-        "python -m analysis collect {params.root} {params.study} > {log} 2>&1"
+        "python -m analysis collect {params.root:q} {params.study} > {log:q} 2>&1"
 
 
 rule tables:
@@ -32,4 +32,4 @@ rule tables:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
     shell:
-        "python -m analysis tables {params.root} {params.study} > {log} 2>&1"
+        "python -m analysis tables {params.root:q} {params.study} > {log:q} 2>&1"

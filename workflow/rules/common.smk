@@ -6,26 +6,32 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
 from analysis import expected
-from analysis.study import FIGURES, TABLES, Run, Study, StudyError, load_studies
+from analysis.study import FIGURES, RESERVED, TABLES, Run, Study, StudyError, load_studies
 
-RESULTS = config.get("results", "results")  # --config results=DIR
-STUDIES_DIRECTORY = Path(config.get("studies", "workflow/studies"))  # --config studies=DIR
+RESULTS = str(config.get("results", "results"))  # --config results=DIR
+STUDIES_DIRECTORY = Path(str(config.get("studies", "workflow/studies")))  # --config studies=DIR
 # `python` in every command is the interpreter that runs Snakemake, or --config python=FILE. It is no parameter of the rules: a
 # moved environment must not redo finished runs. A prefix replaces Snakemake's strict mode, hence `set`: without pipefail the
 # pipe into `tee` would hide a failed run.
-PYTHON_DIRECTORY = Path(config.get("python", sys.executable)).parent
+PYTHON_DIRECTORY = Path(str(config.get("python", sys.executable))).parent
 # On request (--config tensorboard=true) every run writes TensorBoard events beside its metrics: no parameter either.
 TENSORBOARD = "--tensorboard" if config.get("tensorboard") else ""
 shell.prefix(
     f"set -euo pipefail; export PATH={shlex.quote(str(PYTHON_DIRECTORY))}:$PATH; TENSORBOARD={shlex.quote(TENSORBOARD)}; "
 )
 
+# Wildcards and the names of Snakemake's own path variables cannot be told from such a folder's name.
+if RESULTS.startswith("-") or set(RESULTS) & set("{}<>*?\n\r\0"):
+    sys.exit(f"error: results must be a folder's name without {{}}<>*?, line breaks and a leading -, got {RESULTS!r}: choose another")
+
 try:
-    FILES = load_studies(STUDIES_DIRECTORY)  # file stem -> study
+    FILES, FAULTS = load_studies(STUDIES_DIRECTORY)  # file stem -> study, and what is wrong with other files
     if "backend" in config:  # --config backend=smac: under results/<study>_smac
         FILES = {stem: study.on_backend(config["backend"]) for stem, study in FILES.items()}
 except StudyError as error:
     sys.exit(f"error: {error}")
+for fault in FAULTS.values():
+    print(f"warning: study left out: {fault}", file=sys.stderr)
 STUDIES = {study.name: study for study in FILES.values()}  # folder under results/ -> study
 STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, study in FILES.items()}
 
@@ -86,3 +92,13 @@ for stem, study in FILES.items():
         name: stem
         input:
             f"{RESULTS}/{study.name}/report.md",
+
+
+for stem, fault in FAULTS.items():
+    if not stem.isidentifier() or stem in RESERVED:
+        continue
+
+    rule:
+        name: stem
+        input:
+            lambda wc, fault=fault: sys.exit(f"error: {fault}"),

@@ -20,7 +20,7 @@ rule figures:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
     shell:
-        "python -m analysis figures {params.root} --group {wildcards.group} {params.study} > {log} 2>&1"
+        "python -m analysis figures {params.root:q} --group {wildcards.group:q} {params.study} > {log:q} 2>&1"
 
 
 rule report:
@@ -40,4 +40,4 @@ rule report:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
     shell:
-        "python -m analysis report {params.root} {params.study} > {log} 2>&1"
+        "python -m analysis report {params.root:q} {params.study} > {log:q} 2>&1"

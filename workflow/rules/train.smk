@@ -18,7 +18,7 @@ rule warm_up:
     threads: workflow.cores or 1
     shell:
         "NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 "
-        "{params.command} > {log} 2>&1"
+        "{params.command} > {log:q} 2>&1"
 
 
 rule train:
@@ -42,5 +42,5 @@ rule train:
         runtime=24 * 60,
     shell:
         "NUMBA_NUM_THREADS={threads} OMP_NUM_THREADS={threads} "
-        "python -m {params.command} --out {params.directory} --threads {threads} --progress lines $TENSORBOARD"
-        " 2>&1 | tee -a {log}"
+        "python -m {params.command} --out {params.directory:q} --threads {threads} --progress lines $TENSORBOARD"
+        " 2>&1 | tee -a {log:q}"
