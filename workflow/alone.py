@@ -34,7 +34,7 @@ def main(command: list[str]) -> int:
     if found := others(folder):
         pids = ", ".join(str(process.pid) for process in found)
         sys.stderr.write(
-            f"error: Snakemake is at work in {folder} already (process {pids}): wait for it, or end it by `kill {pids}`\n"
+            f"error: Snakemake is at work in {folder} already (process {pids}): wait, or end it by `kill {pids}`\n"
         )
         return 2
     subprocess.run([*command, "--unlock"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
