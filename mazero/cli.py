@@ -50,7 +50,8 @@ def run(argv: list[str]) -> int:
 def record_of(argv: list[str]) -> dict[str, Any]:
     """The record of the run that `train ...` asks for, as its config.json will hold it. Raises: UserError."""
     arguments = _parser().parse_args(argv)
-    return describe(arguments, program="mazero", algorithm="mazero", config=_config(arguments))
+    config = _config(arguments)
+    return describe(arguments, program="mazero", algorithm="mazero", config=config, start=config.replay.start)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,11 +83,13 @@ def _config(arguments: argparse.Namespace) -> MAZeroConfig:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    config = _config(arguments)
     return run_train(
         arguments,
         program="mazero",
         algorithm="mazero",
-        config=_config(arguments),
+        config=config,
+        start=config.replay.start,
         make_learner=functools.partial(MAZeroLearner, env_steps=arguments.env_steps),
     )
 
@@ -94,6 +97,8 @@ def _train(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.episodes < 1:
         raise UserError(f"episodes must be at least 1, got {arguments.episodes}")
+    if arguments.seed < 0:
+        raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
     record = _read_run(arguments)
     policy, env, options = _load(arguments, record, num_envs=arguments.episodes)
     result = evaluate(policy, env, seed=arguments.seed)
@@ -113,6 +118,10 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 def _read_run(arguments: argparse.Namespace) -> dict[str, Any]:
     """The run's config.json. Raises: UserError if there is none, or threads or device cannot be had."""
+    if arguments.num_simulations is not None and arguments.num_simulations < 1:
+        raise UserError(
+            f"num-simulations must be at least 1, got {arguments.num_simulations}: --no-search plays without"
+        )
     set_up_process(arguments.threads)
     check_device(arguments.device)
     record = read_config(arguments.run)

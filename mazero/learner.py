@@ -22,6 +22,7 @@ from mazero.reanalyze import make_batch
 from mazero.replay import Replay
 from mazero.search import Workspace
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
+from training.errors import require_finite
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
 from training.seeding import Streams, draw_seed
@@ -51,7 +52,8 @@ def optimise(
         loss, predicted, scalars = batch_loss(network, batch, config.loss)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm, error_if_nonfinite=True)
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm)
+    require_finite({"loss": loss.item(), "gradient_norm": norm.item()})
     optimiser.step()
     return predicted, scalars | {"gradient_norm": norm, "value_target": batch.value[:, 0].mean()}
 
@@ -203,7 +205,9 @@ class MAZeroLearner:
             self._next_target.load_state_dict(self.network.state_dict())
             self.target_model.weights_changed()
         values = torch.stack(list(scalars.values())).tolist()  # one transfer
-        self._means.add(dict(zip(scalars, values, strict=True)))
+        facts = dict(zip(scalars, values, strict=True))
+        require_finite(facts)
+        self._means.add(facts)
         self._seconds["update"] += time.perf_counter() - began
 
     def evaluate(self) -> dict[str, float]:

@@ -14,6 +14,7 @@ from mazero.losses import Batch
 from mazero.replay import SEARCH_FIELDS, Replay
 from mazero.search import SearchResult, Workspace, search
 from mazero.targets import policy_weights, standardised_advantages, td_horizon, value_targets
+from training.errors import Diverged
 
 
 def search_fields(result: SearchResult) -> dict[str, np.ndarray]:
@@ -45,13 +46,17 @@ def search_observations(
     Args:
       obs: (B, n, S * O) float32.    available: (B, n, A) bool.    seeds: (B,) uint64.
       num_simulations: N, if other than the config's.
+    Raises: Diverged if the network's policy is not finite.
     """
     settings = config.search
     if num_simulations is not None:
         settings = replace(settings, num_simulations=num_simulations)
+    roots = model.roots(obs, available)
+    if not torch.isfinite(roots.policy_logits).all():
+        raise Diverged("a logit of the policy is not finite")
     return search(
         model.recurrent,
-        model.roots(obs, available),
+        roots,
         settings,
         seeds,
         noise=noise,

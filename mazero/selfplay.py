@@ -12,6 +12,7 @@ from mazero.inference import Model
 from mazero.reanalyze import search_fields, search_observations
 from mazero.replay import FIELDS, Episode
 from mazero.search import SearchResult, Workspace
+from training.greedy import best_of
 
 
 class ObservationStack:
@@ -51,10 +52,10 @@ def draw_uniformly(result: SearchResult, rng: np.random.Generator) -> np.ndarray
     return _draw(result.mask.astype(np.float64), rng)
 
 
-def greedy_children(result: SearchResult) -> np.ndarray:
-    """The most visited child of each root; among equals the one with the largest q. Returns (B,) int64."""
+def greedy_children(result: SearchResult, rng: np.random.Generator) -> np.ndarray:
+    """The most visited child of each root, of these the one with the largest q, of equals any. Returns (B,) int64."""
     most = result.visit_counts == result.visit_counts.max(axis=1, keepdims=True)
-    return np.where(most & result.mask, result.q, -np.inf).argmax(axis=1)
+    return best_of(result.q, most & result.mask, rng)
 
 
 def _draw(mass: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -176,7 +177,7 @@ class SearchPolicy:
             workspace=self._workspace,
         )
         actions = np.zeros((env.num_envs, env.info.n_agents), np.int64)
-        actions[running] = result.joint_actions[np.arange(len(running)), greedy_children(result)]
+        actions[running] = result.joint_actions[np.arange(len(running)), greedy_children(result, self._rng)]
         return actions
 
 
@@ -184,15 +185,16 @@ class NetworkPolicy:
     """Decentralised execution: every agent takes its own most likely available action, without search."""
 
     def __init__(self, model: Model, config: MAZeroConfig) -> None:
-        self._model = model
-        self._stack = ObservationStack(config.network.stacked_observations)
+        self._model, self._depth = model, config.network.stacked_observations
+        self.start(0)
 
     def start(self, num_envs: int) -> None:
         """Forget the observations of earlier episodes."""
-        self._stack = ObservationStack(self._stack.depth)
+        self._stack = ObservationStack(self._depth)
+        self._rng = np.random.default_rng(0)  # for equal logits: the same episodes are played the same way
 
     def act(self, env: VectorEnv) -> np.ndarray:
         """Joint actions (B, n)."""
         obs = self._stack.push(env.obs, np.zeros(env.num_envs, np.bool_))
         logits = self._model.roots(obs).policy_logits.cpu().numpy()
-        return np.where(env.available_actions, logits, -np.inf).argmax(axis=-1)
+        return best_of(logits, env.available_actions, self._rng)

@@ -153,7 +153,9 @@ def check_device(device: str) -> None:
         raise UserError(f"device {device!r} is not available ({reason}): use --device cpu") from error
 
 
-def describe(arguments: argparse.Namespace, *, program: str, algorithm: str, config: Any) -> dict[str, Any]:
+def describe(
+    arguments: argparse.Namespace, *, program: str, algorithm: str, config: Any, start: int = 1
+) -> dict[str, Any]:
     """The record of the run that the arguments ask for: everything that tells it from others, resolved.
 
     Args: as for `run_train`. Raises: UserError for bad input.
@@ -163,6 +165,11 @@ def describe(arguments: argparse.Namespace, *, program: str, algorithm: str, con
     if arguments.eval_episodes < 1:
         raise UserError(f"eval-episodes must be at least 1, got {arguments.eval_episodes}")
     schedule, options = _schedule(arguments), env_options(arguments)
+    if schedule.env_steps < start:
+        raise UserError(
+            f"env-steps must reach the step at which learning starts, {start}, got {schedule.env_steps}: nothing would "
+            "be learned; give a larger budget, or let it start earlier"
+        )
     info = make_env(arguments.map, options, backend=arguments.backend).info
     units = unit_data(info)
     record = {
@@ -200,6 +207,7 @@ def run_train(
     algorithm: str,
     config: Any,
     make_learner: Callable[..., Learner],
+    start: int = 1,
 ) -> int:
     """Check everything, then train.
 
@@ -210,10 +218,11 @@ def run_train(
       config: its resolved config dataclass.
       make_learner: called as `make_learner(config, make_env=..., seed=..., device=..., eval_episodes=...)`, where
         `make_env(num_envs, observation, seed)` builds an environment.
+      start: environment steps before the first update.
     Returns: exit code.
     Raises: UserError before anything was written, if the input is bad.
     """
-    record = describe(arguments, program=program, algorithm=algorithm, config=config)
+    record = describe(arguments, program=program, algorithm=algorithm, config=config, start=start)
     set_up_process(arguments.threads)
     check_device(arguments.device)
     schedule, options, backend = _schedule(arguments), env_options(arguments), record["backend"]

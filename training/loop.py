@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -12,12 +13,14 @@ from types import FrameType
 from typing import Any, Protocol
 
 from training import checkpoint
+from training.errors import Diverged
 from training.metrics import Kept, MetricsWriter
 from training.progress import Reporter
 from training.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 
+EXIT_DIVERGED = 3
 SAVING_SHARE = 0.05  # most of a run's time that goes into checkpoints: a large replay takes many seconds to write
 
 
@@ -65,8 +68,10 @@ class Schedule:
                 f"eval_every must lie in 1..env_steps ({self.env_steps}), got {self.eval_every}: "
                 f"give the environment steps between evaluations"
             )
-        if self.checkpoint_seconds <= 0:
-            raise ValueError(f"checkpoint_seconds must be positive, got {self.checkpoint_seconds}")
+        if not 0 < self.checkpoint_seconds < math.inf:
+            raise ValueError(f"checkpoint_seconds must be positive and finite, got {self.checkpoint_seconds}")
+        if self.stop_at is not None and self.stop_at < 0:
+            raise ValueError(f"stop_at must not be negative, got {self.stop_at}: give environment steps")
 
     @property
     def marks(self) -> list[int]:
@@ -101,7 +106,8 @@ def train(
     """Run `learner` up to its budget, or from its last checkpoint on.
 
     Args: run: claimed. report: makes the reporters, told after how many environment steps the run goes on.
-    Returns: 0 when the budget is done or `stop_at` was reached, 128 + number after a signal.
+    Returns: 0 when the budget is done or `stop_at` was reached, 128 + number after a signal, EXIT_DIVERGED where the
+      learner's numbers are no longer finite.
     A run that is finished already is left as it is.
     Raises: UserError, and nothing is changed, if checkpoint or metrics are not those of this run.
     """
@@ -116,6 +122,13 @@ def train(
         reporters = report(learner.env_steps)
         try:
             return _run(learner, run, schedule, reporters, state, writer)
+        except Diverged as error:
+            logger.error(
+                "error: %s diverged after %d environment steps and %d updates (%s): its last checkpoint is kept; "
+                "try a smaller learning rate, in another --out",
+                *(run.path, learner.env_steps, learner.updates, error),
+            )
+            return EXIT_DIVERGED
         finally:
             for reporter in reporters:
                 reporter.close()

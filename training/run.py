@@ -19,6 +19,8 @@ from training.errors import UserError
 from training.files import clear_leftovers, write_json
 from training.identity import first_difference, run_key, settings
 
+RECORD = ("program", "algorithm", "map", "backend", "seed", "budget", "config")  # what playing a run needs
+
 logger = logging.getLogger(__name__)
 
 
@@ -114,10 +116,19 @@ class RunDirectory:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The config.json of a run directory. Raises: UserError if there is none."""
+    """The config.json of a run directory. Raises: UserError if there is none, or it is not the record of a run."""
     file = path / "config.json"
     if not file.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = f" ({nearest(path.name, beside)})" if beside else ""
         raise UserError(f"{path} is not a run directory, it has no config.json{hint}: give the --out of a training run")
-    return json.loads(file.read_text())
+    try:
+        record = json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file} is not readable JSON ({error}): restore it from a copy") from error
+    lacking = [key for key in RECORD if not isinstance(record, dict) or key not in record]
+    if lacking:
+        raise UserError(
+            f"{file} must be the record of a run, got one without {', '.join(lacking)}: restore it from a copy"
+        )
+    return dict(record)

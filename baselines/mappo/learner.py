@@ -20,6 +20,7 @@ from baselines.mappo.normalization import PopArt, make_norm
 from baselines.mappo.policy import PpoPolicy
 from baselines.mappo.rollout import Rollout, critic_input_size, living
 from envs.interface import EnvInfo, VectorEnv
+from training.errors import require_finite
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
 from training.seeding import Streams, draw_seed
@@ -199,7 +200,9 @@ class PpoLearner:
                 self._actor_step(_select(chunks, part[acting[part]]), log)
             self._critic_step(chunks if part is None else _select(chunks, part), log)
             self.updates += 1
-        self._means.add(log.means())
+        facts = log.means()
+        require_finite(facts)
+        self._means.add(facts)
 
     def _minibatches(self, count: int) -> Iterator[Tensor | None]:
         """Indices of chunks, drawn anew in each epoch; None for all of them, whose order does not matter."""

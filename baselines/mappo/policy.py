@@ -10,6 +10,7 @@ from torch import Tensor
 
 from baselines.mappo.networks import Network, log_policy
 from envs.interface import VectorEnv
+from training.greedy import best_of
 
 
 class Frames:
@@ -62,6 +63,7 @@ class PpoPolicy:
         """New episodes begin in all slots."""
         self.hidden = np.zeros((num_envs, self._n, self._actor.hidden_size), np.float32)  # before the next step
         self.frames.start()
+        self._rng = np.random.default_rng(0)  # for equal probabilities: the same episodes are played the same way
 
     def start_slots(self, slots: np.ndarray) -> None:
         """New episodes begin in `slots`, an index array."""
@@ -81,8 +83,9 @@ class PpoPolicy:
         return result.view(avail.shape).cpu().numpy()
 
     def act(self, env: VectorEnv) -> np.ndarray:
-        """Greedy joint actions (B, n), the first of equals."""
-        return self.log_policy(self.frames.push(env.obs), env.available_actions).argmax(-1)
+        """Greedy joint actions (B, n)."""
+        log_policy = self.log_policy(self.frames.push(env.obs), env.available_actions)
+        return best_of(log_policy, env.available_actions, self._rng)
 
     def state_dict(self) -> dict[str, Any]:
         """Hidden states and frames of the running episodes."""

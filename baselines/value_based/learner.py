@@ -26,6 +26,7 @@ from baselines.value_based.policy import RecurrentPolicy, linear_epsilon
 from baselines.value_based.rollout import Rollout
 from baselines.value_based.store import EpisodeBatch, EpisodeStore
 from envs.interface import EnvInfo, VectorEnv
+from training.errors import require_finite
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
 from training.seeding import Streams, draw_seed
@@ -201,9 +202,9 @@ class ValueLearner:
         )
         norm = self._optimizer.step(loss)
         self.updates += 1
-        self._means.add(
-            {"loss": loss.item(), "grad_norm": norm.item(), **{name: value.item() for name, value in log.items()}}
-        )
+        facts = {"loss": loss.item(), "grad_norm": norm.item(), **{name: value.item() for name, value in log.items()}}
+        require_finite(facts)
+        self._means.add(facts)
         if episode_index - self._last_copy >= learning.target_every_episodes:
             self._target.load_state_dict(self._live.state_dict())
             self._last_copy = episode_index

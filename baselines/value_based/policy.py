@@ -9,16 +9,12 @@ import torch
 
 from baselines.value_based.agent import NO_ACTION, RecurrentAgent
 from envs.interface import VectorEnv
+from training.greedy import best_of
 
 
 def linear_epsilon(env_steps: int, *, start: float, finish: float, steps: int) -> float:
     """Share of random actions after `env_steps`: from `start` down (or up) to `finish` over `steps`, constant after."""
     return start + (finish - start) * min(1.0, env_steps / steps)
-
-
-def greedy_actions(q: np.ndarray, avail: np.ndarray) -> np.ndarray:
-    """Best legal action of each agent, the first of equals. q: (B, n, A), avail: (B, n, A) bool. Returns: (B, n)."""
-    return np.where(avail, q, -np.inf).argmax(-1)
 
 
 def random_actions(avail: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -32,11 +28,11 @@ def epsilon_greedy(q: np.ndarray, avail: np.ndarray, epsilon: np.ndarray, genera
 
     Args:
       q: (B, n, A).    avail: (B, n, A) bool.    epsilon: (B,).
-      generator: two draws per agent are taken, whatever epsilon is.
+      generator: two draws per agent are taken, whatever epsilon is, and more if Q-values are equal.
     Returns: (B, n) int64.
     """
     draws = generator.random((2, *avail.shape[:2]))
-    return np.where(draws[0] < epsilon[:, None], random_actions(avail, draws[1]), greedy_actions(q, avail))
+    return np.where(draws[0] < epsilon[:, None], random_actions(avail, draws[1]), best_of(q, avail, generator))
 
 
 class RecurrentPolicy:
@@ -48,6 +44,7 @@ class RecurrentPolicy:
 
     def start(self, num_envs: int) -> None:
         """New episodes begin in all slots."""
+        self._rng = np.random.default_rng(0)  # for equal Q-values: the same episodes are played the same way
         shape = (num_envs, self._agent.n_agents)
         self._hidden = torch.zeros(*shape, self._agent.hidden_size, device=self._device)
         self._last_action = np.full(shape, NO_ACTION, dtype=np.int64)
@@ -74,7 +71,7 @@ class RecurrentPolicy:
 
     def act(self, env: VectorEnv) -> np.ndarray:
         """Greedy joint actions (B, n)."""
-        actions = greedy_actions(self.q_values(env.obs), env.available_actions)
+        actions = best_of(self.q_values(env.obs), env.available_actions, self._rng)
         self.acted(actions)
         return actions
 

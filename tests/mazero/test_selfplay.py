@@ -54,8 +54,16 @@ def test_uniform_draws_ignore_visits_and_padding():
 
 
 def test_greedy_takes_the_most_visited_and_breaks_ties_by_q():
-    out = greedy_children(result([[5, 5, 1], [1, 2, 9]], q=[[0.1, 0.7, 9.0], [9.0, 9.0, -5.0]]))
+    rng = np.random.default_rng(0)
+    out = greedy_children(result([[5, 5, 1], [1, 2, 9]], q=[[0.1, 0.7, 9.0], [9.0, 9.0, -5.0]]), rng)
     assert out.tolist() == [1, 2]
+
+
+def test_greedy_has_no_preference_among_equal_children():
+    """Children are sorted by their actions: always the first would be action 0 of everybody."""
+    many = result(np.tile([2, 2, 1, 2], (6000, 1)), num_children=np.full(6000, 3))
+    share = np.bincount(greedy_children(many, np.random.default_rng(0)), minlength=4) / 6000
+    np.testing.assert_allclose(share, [0.5, 0.5, 0.0, 0.0], atol=0.03)
 
 
 def test_an_episode_in_the_replay_is_what_was_played():

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from training.errors import UserError
-from training.loop import Schedule, train
+from training.errors import UserError, require_finite
+from training.loop import EXIT_DIVERGED, Schedule, train
 from training.metrics import read_records, without_clock
 from training.run import RunDirectory
 
@@ -129,6 +129,32 @@ def test_metrics_that_are_not_what_the_checkpoint_followed_are_refused(tmp_path,
     assert path.exists() == (changed is not None) and (changed is None or path.read_bytes() == b"".join(changed))
 
 
+@pytest.mark.parametrize("where", ["advance", "evaluate"])
+def test_a_learner_that_diverged_ends_the_run_with_one_line_and_keeps_its_checkpoint(tmp_path, caplog, where):
+    class Diverging(Counter):
+        def check(self):
+            if self.env_steps >= 18:
+                require_finite({"loss": 1.0, "grad_norm": float("nan")})
+
+        def advance(self):
+            super().advance()
+            if where == "advance":
+                self.check()
+
+        def evaluate(self):
+            self.check()
+            return super().evaluate()
+
+    start(tmp_path / "a", Diverging(), stop_at=14)
+    before = (tmp_path / "a" / "checkpoint.pt").read_bytes()
+    for _ in range(2):  # going on ends in the same way
+        caplog.clear()
+        assert start(tmp_path / "a", Diverging()) == EXIT_DIVERGED
+        (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert "diverged after" in record.message and "(grad_norm is nan)" in record.message
+        assert (tmp_path / "a" / "checkpoint.pt").read_bytes() == before and not (tmp_path / "a" / "done.json").exists()
+
+
 def test_reporters_hear_where_a_run_goes_on(tmp_path):
     heard = []
     for stop_at in (14, None):
@@ -147,7 +173,11 @@ def test_a_corrupt_checkpoint_stops_the_run_before_anything_is_overwritten(tmp_p
     assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize("bad", [{"env_steps": 0}, {"eval_every": 0}, {"eval_every": 31}, {"checkpoint_seconds": 0}])
+BAD = [{"env_steps": 0}, {"eval_every": 0}, {"eval_every": 31}, {"stop_at": -1}]
+BAD += [{"checkpoint_seconds": value} for value in (0, -1, float("nan"), float("inf"))]
+
+
+@pytest.mark.parametrize("bad", BAD)
 def test_bad_schedules_are_refused(bad):
     with pytest.raises(ValueError, match="must"):
         Schedule(**{"env_steps": 30, "eval_every": 10} | bad)

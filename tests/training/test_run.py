@@ -1,6 +1,7 @@
 """Run directories: who may write where."""
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def test_the_same_config_continues_and_another_is_refused_by_name(tmp_path):
         claim(tmp_path / "r", {"config": {"rho": 0.75}, "seed": 1})
     with pytest.raises(UserError, match=r"seed: 1 there, 2 here"):
         claim(tmp_path / "r", {"config": {"rho": 0.25}, "seed": 2})
-    assert read_config(tmp_path / "r") == {"config": {"rho": 0.25}, "seed": 1}
+    assert json.loads((tmp_path / "r" / "config.json").read_text()) == {"config": {"rho": 0.25}, "seed": 1}
 
 
 def test_a_directory_with_other_files_is_refused_and_untouched(tmp_path):
@@ -59,7 +60,7 @@ def test_a_directory_without_config_is_no_run(tmp_path):
 def test_threads_may_change_from_session_to_session(tmp_path):
     claim(tmp_path / "r", {"config": {}, "seed": 1, "threads": 2})
     claim(tmp_path / "r", {"config": {}, "seed": 1, "threads": 1})
-    assert read_config(tmp_path / "r")["threads"] == 2
+    assert json.loads((tmp_path / "r" / "config.json").read_text())["threads"] == 2
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "", '"run"', "\xff"])
@@ -102,3 +103,12 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"] and (
         tmp_path / "a.json"
     ).read_text() == '{\n  "a": 1\n}\n'
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"program": "mazero"}'])
+def test_a_record_that_is_none_is_refused_before_a_run_is_played(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(
+        UserError, match=r"config\.json (is not readable JSON|must be the record of a run, got one without)"
+    ):
+        read_config(tmp_path)
