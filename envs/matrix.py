@@ -52,6 +52,11 @@ class MatrixEnv(VectorEnv):
         """Return of the best policy, in units of the reward."""
         return STEPS * float(self.payoff.max()) * self.reward_scale
 
+    @property
+    def largest_return(self) -> float | None:
+        """That of the best policy."""
+        return self.best_return
+
     def reset(self, seed: int | None = None) -> None:
         """Start all episodes; the game has no randomness, so the seed changes nothing."""
         self._start(np.ones(self.num_envs, np.bool_))

@@ -80,6 +80,11 @@ class Perturbed(VectorEnv):
         """That of the environment: like the state it is never perturbed."""
         return self.env.agent_state
 
+    @property
+    def largest_return(self) -> float | None:
+        """That of the environment."""
+        return self.env.largest_return
+
     def reset(self, seed: int | None = None) -> None:
         """New episodes everywhere; see `VectorEnv.reset`."""
         if seed is None and not self._started:

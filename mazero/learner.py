@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +24,13 @@ from mazero.reanalyze import make_batch
 from mazero.replay import Replay
 from mazero.search import Workspace
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
-from training.errors import require_finite
+from mazero.transforms import beyond_support, squash, unsquash
+from training.errors import UserError, require_finite
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
 from training.seeding import Streams, draw_seed
+
+logger = logging.getLogger(__name__)
 
 ROUNDING = 1e-9  # in float64, 0.1 updates a step times 30 steps lies just above 3; other products lie just below
 MakeEnv = Callable[[int, str, int], VectorEnv]
@@ -58,6 +63,18 @@ def optimise(
     return predicted, scalars | {"gradient_norm": norm, "value_target": batch.value[:, 0].mean()}
 
 
+def require_support(env: VectorEnv, bound: int) -> None:
+    """Raises: UserError if returns may lie beyond the support, where all of them would be worth the same."""
+    largest = env.largest_return
+    if largest is None or not beyond_support(torch.tensor(largest), bound):
+        return
+    reach, needed = unsquash(torch.tensor(float(bound))).item(), math.ceil(squash(torch.tensor(largest)).abs().item())
+    raise UserError(
+        f"returns of {env.info.name} must lie within the support, which ends at {reach:.4g}, got up to {largest:.6g}: "
+        f"scale the rewards down (--env reward_scale=...), or --set network.support={needed}"
+    )
+
+
 class MAZeroLearner:
     """MAZero on one environment.
 
@@ -87,6 +104,7 @@ class MAZeroLearner:
         self.self_play = SelfPlay(
             make_env(config.self_play.num_envs, observation, 0), config, env_seed=draw_seed(self.streams.env)
         )
+        require_support(self.self_play.env, config.network.support)
         self._eval_env = make_env(eval_episodes, observation, 0)
         info = self.self_play.env.info
         self.network = MAZeroNetwork(
@@ -108,6 +126,7 @@ class MAZeroLearner:
         self.planned_updates = max(1, int(env_steps * settings.updates_per_env_step))
         self.env_steps = self.updates = self.episodes = 0
         self._means = RunningMeans()
+        self._warned = False
         self._seconds = {"self_play": 0.0, "targets": 0.0, "update": 0.0}
 
     def advance(self) -> None:
@@ -207,13 +226,18 @@ class MAZeroLearner:
         values = torch.stack(list(scalars.values())).tolist()  # one transfer
         facts = dict(zip(scalars, values, strict=True))
         require_finite(facts)
+        if facts["targets_clipped"] > 0 and not self._warned:
+            self._warned = True
+            logger.warning(
+                "targets beyond the support, h(x) in -%d..%d, are clipped: their share is logged as targets_clipped",
+                *(self.config.network.support,) * 2,
+            )
         self._means.add(facts)
         self._seconds["update"] += time.perf_counter() - began
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self, seed: int) -> dict[str, float]:
         """Greedy episodes with search; without search too, as `policy_win_rate` and `policy_return_mean`."""
-        rng = np.random.default_rng(draw_seed(self.streams.eval))
-        seed = draw_seed(rng)
+        rng = np.random.default_rng([seed, 1])  # of the search; the episodes have the seed itself
         settings = self.config.evaluation
         policy = SearchPolicy(self.model, self.config, rng=rng, num_simulations=settings.num_simulations)
         result = evaluate(policy, self._eval_env, seed=seed)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mazero.config import LossConfig
 from mazero.networks import MAZeroNetwork
-from mazero.transforms import expected_scalar, two_hot
+from mazero.transforms import beyond_support, expected_scalar, two_hot
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +111,9 @@ def batch_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tupl
         predicted = expected_scalar(value_logits[:, 0])
         means = {name: part.mean() / steps for name, part in parts.items()}
         means["loss"] = loss.detach()
+        means["targets_clipped"] = torch.cat(
+            [beyond_support(batch.value, bound), beyond_support(batch.reward, bound)], dim=1
+        ).to(loss.dtype).mean()  # fmt: skip
         log_p = F.log_softmax(policy_logits[:, 0], dim=-1)
         means["policy_entropy"] = -(log_p.exp() * log_p).sum(dim=-1).mean()
     return loss, predicted, means

@@ -41,6 +41,11 @@ def two_hot(x: Tensor, bound: int) -> Tensor:
     return out.scatter_(-1, index + 1, share)
 
 
+def beyond_support(x: Tensor, bound: int) -> Tensor:
+    """Which scalars `two_hot` clips. x: (...,). Returns: (...,) bool."""
+    return squash(x).abs() > bound
+
+
 def expected_scalar(logits: Tensor) -> Tensor:
     """The scalar a categorical head stands for: h^-1 of the mean atom.
 

@@ -17,6 +17,7 @@ from training.errors import Diverged
 from training.metrics import Kept, MetricsWriter
 from training.progress import Reporter
 from training.run import RunDirectory
+from training.seeding import evaluation_seed
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ class Learner(Protocol):
     def advance(self) -> None:
         """The smallest unit of work: some environment steps and the updates they call for."""
 
-    def evaluate(self) -> dict[str, float]:
-        """Greedy episodes through `training.evaluation.evaluate`; may add further floats."""
+    def evaluate(self, seed: int) -> dict[str, float]:
+        """Greedy episodes with this seed through `training.evaluation.evaluate`; may add further floats."""
 
     def drain_metrics(self) -> dict[str, float]:
         """Means of losses and throughput since the last call."""
@@ -174,7 +175,8 @@ def _run(
         next_save = time.monotonic() + schedule.checkpoint_seconds
         while True:
             while state.pending and learner.env_steps >= state.pending[0]:
-                state.last_eval = _evaluate(learner, state, emit)
+                seed = evaluation_seed(run.key["seed"] or 0, state.pending[0])
+                state.last_eval = _evaluate(learner, state, emit, seed)
             if not state.pending:
                 break
             asked_to_pause = schedule.stop_at is not None and learner.env_steps >= schedule.stop_at
@@ -227,13 +229,13 @@ class _Progress:
         self._before, self._since = state["wall_seconds"], time.monotonic()
 
 
-def _evaluate(learner: Learner, state: _Progress, emit: Any) -> dict[str, Any]:
+def _evaluate(learner: Learner, state: _Progress, emit: Any, seed: int) -> dict[str, Any]:
     """Write a train record (if there is anything to say) and the eval record of the next mark."""
     counts = {"env_steps": learner.env_steps, "updates": learner.updates, "episodes": learner.episodes}
     means = learner.drain_metrics()
     if means:
         emit({"kind": "train", **counts, "wall_seconds": round(state.wall_seconds(), 3), **means})
-    result = learner.evaluate()
+    result = learner.evaluate(seed)
     record = {
         "kind": "eval",
         "mark": state.pending.pop(0),

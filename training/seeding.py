@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+EVALUATION = 0x65_76_61_6C  # tells these seeds from those of `Streams`, which are spawned from the run seed alone
 STREAMS = ("init", "env", "actor", "search", "replay", "reanalyze", "eval", "explore")
 
 
@@ -38,3 +39,12 @@ class Streams:
 def draw_seed(generator: np.random.Generator) -> int:
     """A fresh 63-bit seed for an environment or a kernel."""
     return int(generator.integers(0, 2**63 - 1))
+
+
+def evaluation_seed(run_seed: int, mark: int) -> int:
+    """Seed of the evaluation episodes of a run at a mark.
+
+    It depends on nothing else: algorithms with the same run seed are evaluated on the same episodes (paired), and
+    nothing that training draws is drawn there.
+    """
+    return int(np.random.SeedSequence([run_seed, mark, EVALUATION]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -148,9 +148,9 @@ class PpoLearner:
             learning=time.perf_counter() - collected,
         )
 
-    def evaluate(self) -> dict[str, float]:
-        """Greedy episodes in an environment of their own, on fresh seeds of the evaluation stream."""
-        return evaluate(self._policy(), self._eval_env, seed=draw_seed(self._streams.eval))
+    def evaluate(self, seed: int) -> dict[str, float]:
+        """Greedy episodes in an environment of their own."""
+        return evaluate(self._policy(), self._eval_env, seed=seed)
 
     def drain_metrics(self) -> dict[str, float]:
         """Means since the last call; see README.md for what each one is."""

@@ -155,10 +155,10 @@ class ValueLearner:
             learning=time.perf_counter() - collected,
         )
 
-    def evaluate(self) -> dict[str, float]:
-        """Greedy episodes in an environment of their own, on fresh seeds of the evaluation stream."""
+    def evaluate(self, seed: int) -> dict[str, float]:
+        """Greedy episodes in an environment of their own."""
         policy = RecurrentPolicy(self._live.agent, device=self._device)
-        return evaluate(policy, self._eval_env, seed=draw_seed(self._streams.eval))
+        return evaluate(policy, self._eval_env, seed=seed)
 
     def drain_metrics(self) -> dict[str, float]:
         """Means since the last call; see README.md for what each one is."""

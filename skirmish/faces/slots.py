@@ -62,6 +62,11 @@ class Slots:
             "use `state` with the agent's id (agent_state_size is None)"
         )
 
+    @property
+    def largest_return(self) -> float | None:
+        """Return that no policy exceeds, in units of the reward, but for what regenerates; None if it is not known."""
+        return None
+
     def _allocate(self, info: EnvInfo, num_envs: int) -> None:
         """Set `info`, `num_envs` and the arrays. Raises: ValueError if num_envs < 1."""
         if num_envs < 1:

@@ -139,6 +139,11 @@ class SkirmishEnv(Slots):
             self._agent_state_old = False
         return self._agent_state
 
+    @property
+    def largest_return(self) -> float | None:
+        """Return of an episode in which every enemy dies."""
+        return (1.0 if self._terms.sparse else self.max_reward) / self._terms.divisor
+
     def reset(self, seed: int | None = None) -> None:
         """New episodes everywhere. Raises: ValueError for a seed outside [0, 2^64)."""
         if seed is None and not self._started:

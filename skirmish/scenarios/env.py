@@ -147,6 +147,12 @@ class GeneratedEnv(SkirmishEnv):
         return None
 
     @property
+    def largest_return(self) -> float | None:
+        """The same for all teams if rewards are scaled by each team's, otherwise not known."""
+        scaled = self.options.reward_scale and self.options.reward_scale_teams == "episode"
+        return self.options.reward_scale_rate if scaled and not self._terms.sparse else None
+
+    @property
     def capabilities(self) -> np.ndarray:
         """(B, n, C) float32: attack probability and health level if they are drawn, type one-hot."""
         return contract_v2.capabilities(self.kinds, self.profile, self.layout, self.traits)

@@ -227,7 +227,7 @@ def test_matrix_games_end_at_the_known_optimum(game, seed):
     )  # fmt: skip
     while learner.env_steps < 1500:
         learner.advance()
-    assert learner.evaluate()["win_rate"] == 1.0
+    assert learner.evaluate(0)["win_rate"] == 1.0
 
 
 def test_search_sees_the_weights_of_the_last_update_and_of_the_target_network():
@@ -242,3 +242,33 @@ def test_search_sees_the_weights_of_the_last_update_and_of_the_target_network():
             found = model.roots(obs)
             torch.testing.assert_close(found.value, expected.value, atol=1e-4, rtol=1e-4)
             torch.testing.assert_close(found.policy_logits, expected.policy_logits, atol=1e-5, rtol=1e-4)
+
+
+def test_evaluation_is_a_function_of_weights_and_seed_and_touches_no_stream():
+    learner = tiny_learner(game="3m")
+    learner.advance()
+    before = str(learner.streams.state_dict())
+    first = [learner.evaluate(seed) for seed in (5, 6, 5)]
+    assert str(learner.streams.state_dict()) == before
+    assert first[0] == first[2] and first[0]["return_mean"] != first[1]["return_mean"]
+
+
+@pytest.mark.parametrize(
+    ("game", "option", "reach"), [("matrix_1", {"reward_scale": 10.0}, 800), ("3m", {"reward_scale": False}, 365)]
+)
+def test_returns_beyond_the_support_are_refused_before_training(game, option, reach):
+    with pytest.raises(UserError, match=f"the support, which ends at .*, got up to {reach}: .*network.support="):
+        tiny_learner(game=game, **option)
+
+
+def test_clipped_targets_are_counted_and_told_once(caplog, monkeypatch):
+    monkeypatch.setattr("mazero.learner.require_support", lambda env, bound: None)  # largest return not known
+    learner = tiny_learner(game="matrix_1", reward_scale=100.0)
+    while learner.updates < 3:
+        learner.advance()
+    assert 0 < learner.drain_metrics()["targets_clipped"] <= 1
+    assert sum("are clipped" in record.message for record in caplog.records) == 1
+    honest = tiny_learner(game="matrix_1")
+    while honest.updates < 3:
+        honest.advance()
+    assert honest.drain_metrics()["targets_clipped"] == 0.0

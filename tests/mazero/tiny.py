@@ -18,10 +18,13 @@ def tiny_config(*overrides):
     return apply_overrides(load_preset(PRESETS, "matrix", MAZeroConfig), [*TINY, *overrides])
 
 
-def tiny_learner(*overrides, game="matrix_1", seed=0, env_steps=160, eval_episodes=4):
+def tiny_learner(*overrides, game="matrix_1", seed=0, env_steps=160, eval_episodes=4, **options):
+    def make_env(num_envs, observation, seed):
+        return envs.make(game, num_envs=num_envs, observation=observation, seed=seed, **options)
+
     return MAZeroLearner(
         tiny_config(*overrides),
-        make_env=lambda num_envs, observation, s: envs.make(game, num_envs=num_envs, observation=observation, seed=s),
+        make_env=make_env,
         seed=seed,
         device="cpu",
         eval_episodes=eval_episodes,

@@ -18,7 +18,7 @@ class Counter:
 
     def __init__(self, signal_at=None, number=signal.SIGTERM):
         self.env_steps = self.updates = self.episodes = 0
-        self.signal_at, self.number = signal_at, number
+        self.signal_at, self.number, self.seeds = signal_at, number, []
 
     def advance(self):
         self.env_steps += 3
@@ -27,7 +27,8 @@ class Counter:
         if self.signal_at == self.updates:
             os.kill(os.getpid(), self.number)
 
-    def evaluate(self):
+    def evaluate(self, seed):
+        self.seeds.append(seed)
         share = (self.updates * 37 % 101) / 101
         return {"num_episodes": 4, "win_rate": share, "return_mean": share, "return_std": 0.0, "length_mean": 6.0}
 
@@ -58,6 +59,17 @@ def test_evaluations_fall_on_their_marks_and_done_comes_last(tmp_path):
     done = json.loads((tmp_path / "a" / "done.json").read_text())
     assert done["env_steps"] == 30
     assert without_clock(done["final"]) == evals[-1]
+
+
+def test_runs_of_one_seed_are_evaluated_on_the_same_episodes_whatever_they_are(tmp_path):
+    first, second, other, parts = Counter(), Counter(), Counter(), [Counter(), Counter()]
+    start(tmp_path / "a", first)
+    start(tmp_path / "b", second, rho=0.75)
+    start(tmp_path / "c", other, seed=1)
+    start(tmp_path / "d", parts[0], stop_at=14)
+    start(tmp_path / "d", parts[1])
+    assert first.seeds == second.seeds == parts[0].seeds + parts[1].seeds
+    assert len({*first.seeds, *other.seeds}) == 8 and all(0 <= seed < 2**63 for seed in first.seeds)
 
 
 def test_stop_and_resume_writes_the_same_records_as_no_stop(tmp_path):
@@ -141,9 +153,9 @@ def test_a_learner_that_diverged_ends_the_run_with_one_line_and_keeps_its_checkp
             if where == "advance":
                 self.check()
 
-        def evaluate(self):
+        def evaluate(self, seed):
             self.check()
-            return super().evaluate()
+            return super().evaluate(seed)
 
     start(tmp_path / "a", Diverging(), stop_at=14)
     before = (tmp_path / "a" / "checkpoint.pt").read_bytes()

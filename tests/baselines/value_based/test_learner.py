@@ -228,7 +228,7 @@ def test_two_step_game_with_random_data(small_config, make_learner, algorithm, r
     learner = make_learner(config, game="two_step", algorithm=algorithm)
     while learner.updates < 600:
         learner.advance()
-    assert learner.evaluate()["return_mean"] == reached
+    assert learner.evaluate(0)["return_mean"] == reached
 
 
 def test_published_schedule_of_updates_and_copies(make_learner):
@@ -262,3 +262,11 @@ def test_other_mixers_resume_exactly_too(small_config, make_learner, tmp_path, a
     last = make()
     assert run(last, tmp_path / "parts", 120) == expected
     assert torch.equal(weights(last), weights(whole))
+
+
+def test_evaluation_is_a_function_of_weights_and_seed_and_touches_no_stream(small_config, make_learner):
+    learner = make_learner(small_config())
+    learner.advance()
+    before = str(learner._streams.state_dict())
+    first = [learner.evaluate(seed) for seed in (5, 6, 5)]
+    assert str(learner._streams.state_dict()) == before and first[0] == first[2]
