@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from mazero import bench
 from mazero.bench import multiply_adds
 from mazero.cli import run
 from mazero.networks import MAZeroNetwork, NetworkConfig
@@ -152,7 +153,8 @@ def test_bench_writes_what_it_prints(tmp_path, capsys):
     for row in record["search"]:
         assert row["simulations_per_second"] == pytest.approx(row["batch"] * 4 / row["seconds"])
         assert sum(row["share"].values()) == pytest.approx(1.0)
-        assert "ratio_to_anchor" not in row  # nobody measured the authors' code at N = 4
+        assert "anchor_simulations_per_second" not in row  # nobody measured the authors' code at N = 4
+        assert row["eager_simulations_per_second"] > 0
     update = record["update"]
     assert set(update["seconds"]) == {"self_play", "inference", "tree", "glue", "targets", "loss", "backward"}
     assert sum(update["seconds"].values()) == pytest.approx(1 / update["updates_per_second"])
@@ -161,6 +163,19 @@ def test_bench_writes_what_it_prints(tmp_path, capsys):
     assert record["provenance"]["threads"] == 1 and record["speed_of_machine"]["matmul_gflops"] > 0
     printed = capsys.readouterr().out
     assert printed.count("search ") == 2 and printed.count("update ") == 1
+    assert printed.count("x the eager network here") == 2
+
+
+def test_figures_of_another_machine_are_told_without_a_ratio():
+    row = {"map": "3m", "batch": 4, "num_simulations": 100, "num_sampled_actions": 10, "simulations_per_second": 2090.0,
+           "share": {"tree": 1.0}, "inference_gflops": 1.0, "anchor_simulations_per_second": 1045}  # fmt: skip
+    line = bench._search_line(row)
+    assert "authors' code, 2-core Xeon 2.5 GHz: 1,045/s" in line and " x " not in line
+    row = {"map": "3m", "num_simulations": 50, "batch": 256, "updates_per_env_step": 0.5, "target_seconds": 3.75,
+           "optimisation_step_seconds": 0.23, "updates_per_second": 0.2, "env_steps_per_second": 0.4,
+           "share": {"targets": 1.0}}  # fmt: skip
+    line = bench._update_line(row | bench._update_anchors(row))
+    assert "2-core Xeon 2.5 GHz: targets 7.50 s, step 0.46 s, all 8.08 s" in line and " x " not in line
 
 
 @pytest.mark.parametrize(
