@@ -44,8 +44,14 @@ def make(name: str, frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     return table
 
 
+LATE = 5  # last evaluations, whose mean is steadier than the last one: on some maps most evaluations are exactly 0 or 1
+
+
 def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """One row per run: what it cost and where it ended."""
+    """One row per run: what it cost and where it ended.
+
+    `final_win_rate` is that of the last evaluation, `late_win_rate` the mean over the last `LATE` of them.
+    """
     rows = []
     for run in study.runs():
         group = study.groups[run.group]
@@ -58,6 +64,7 @@ def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                 **_place(study, group, run.map, run.algorithm),
                 "seed": run.seed,
                 "final_win_rate": last["win_rate"],
+                "late_win_rate": float(own["win_rate"].iloc[-LATE:].mean()),
                 "area_under_curve": float(area),
                 "final_return": last["return_mean"],
                 "env_steps": int(last["env_steps"]),
@@ -87,7 +94,7 @@ def final(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                     "seeds": len(own),
                     "eval_episodes": group.eval_episodes,
                 }
-                for column in ("final_win_rate", "area_under_curve", "final_return"):
+                for column in ("final_win_rate", "late_win_rate", "area_under_curve", "final_return"):
                     row |= _estimate(column, statistics.interval(own[[column]].to_numpy(), statistics.mean))
                 row["solved"] = float((own["final_win_rate"] == 1.0).mean())
                 row |= {

@@ -37,6 +37,7 @@ def study_document(name: str = "toy") -> dict[str, Any]:
                 "eval_every": 100,
                 "eval_episodes": 32,
                 "presets": {"mazero": "laptop", "qmix": "published"},
+                "overrides": {"mazero": {"replay.start": 100}},  # learning starts within these budgets
             },
             "matrix": {
                 "title": "Matrix games",
@@ -46,6 +47,7 @@ def study_document(name: str = "toy") -> dict[str, Any]:
                 "eval_every": 100,
                 "eval_episodes": 8,
                 "presets": {"mazero": "matrix", "qmix": "matrix"},
+                "overrides": {"mazero": {"replay.start": 100}},
                 "thresholds": [1.0],
             },
         },

@@ -34,7 +34,7 @@ def test_train_arguments_of_a_baseline_and_of_an_ablation(tmp_path: Path) -> Non
         "baselines train --algorithm qmix --map matrix_1 --seed 1 --backend matrix --preset matrix"
         " --env-steps 200 --eval-every 100 --eval-episodes 8 --device cpu"
     )
-    assert by_path["skirmish/3m/no_awpo/seed=0"].endswith("--device cpu --set loss.awpo=false")
+    assert by_path["skirmish/3m/no_awpo/seed=0"].endswith("--device cpu --set replay.start=100 --set loss.awpo=false")
 
 
 def test_environment_options_of_a_group_reach_the_command(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_environment_options_of_a_group_reach_the_command(tmp_path: Path) -> Non
     document["groups"]["smac"]["env"] = {"obs_noise": 0.1, "obs_last_action": True, "difficulty": "7"}
     study = make_study(tmp_path, document)
     by_path = {run.path.as_posix(): " ".join(study.train_arguments(run)) for run in study.runs()}
-    wanted = '--device cpu --env obs_noise=0.1 --env obs_last_action=true --env difficulty="7" --set loss.awpo=false'
-    assert by_path["skirmish/3m/no_awpo/seed=0"].endswith(wanted)
+    wanted = '--device cpu --env obs_noise=0.1 --env obs_last_action=true --env difficulty="7" --set '
+    assert by_path["skirmish/3m/no_awpo/seed=0"].endswith(f"{wanted}replay.start=100 --set loss.awpo=false")
     assert "--env " not in by_path["matrix/matrix_1/qmix/seed=1"]
 
 
@@ -63,7 +63,7 @@ def test_overrides_of_a_group_give_way_to_those_of_the_algorithm(tmp_path: Path)
     assert by_path["skirmish/3m/mazero/seed=0"] == {"loss.awpo": True, "search.num_simulations": 25}
     assert by_path["skirmish/3m/no_awpo/seed=0"] == {"loss.awpo": False, "search.num_simulations": 25}
     assert by_path["skirmish/3m/qmix/seed=0"] == {}
-    assert by_path["matrix/matrix_1/mazero/seed=0"] == {}
+    assert by_path["matrix/matrix_1/mazero/seed=0"] == {"replay.start": 100}
 
 
 def test_group_may_run_some_of_the_algorithms(tmp_path: Path) -> None:

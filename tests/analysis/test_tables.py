@@ -34,6 +34,7 @@ def test_runs(data: tuple[pd.DataFrame, Study]) -> None:
     assert len(table) == 18
     one = row(table, map="3m", algorithm="mazero", seed=1)
     assert one["final_win_rate"] == 0.75 and one["final_return"] == 15
+    assert one["late_win_rate"] == pytest.approx(0.375)  # five marks in all, from 0 to 0.75
     assert one["area_under_curve"] == pytest.approx(0.375)  # a straight line from 0 to 0.75
     assert (one["env_steps"], one["updates"], one["episodes"]) == (403, 200, 40)
     assert one["wall_minutes"] == pytest.approx(4.0)  # 0.6 s a step
@@ -44,6 +45,7 @@ def test_final(data: tuple[pd.DataFrame, Study]) -> None:
     assert len(table) == 9
     one = row(table, map="3m", algorithm="mazero")
     assert [one[f"final_win_rate{part}"] for part in ("_low", "", "_high")] == [0.75, 0.875, 1.0]
+    assert [one[f"late_win_rate{part}"] for part in ("_low", "", "_high")] == pytest.approx([0.375, 0.4375, 0.5])
     assert [one[f"area_under_curve{part}"] for part in ("_low", "", "_high")] == pytest.approx([0.375, 0.4375, 0.5])
     assert (one["seeds"], one["eval_episodes"], one["backend"]) == (2, 32, "skirmish")
     assert one["solved"] == 0.5  # seed 0 ends at 1.0
@@ -117,7 +119,7 @@ def test_files(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
     )
     page = (tmp_path / "final.md").read_text(encoding="utf-8").splitlines()
     assert page[0].startswith(
-        "| group | backend | unit data | map | algorithm | seeds | eval episodes | final win rate | area under curve |"
+        "| group | backend | unit data | map | algorithm | seeds | eval episodes | final win rate | late win rate | area under curve |"
     )
     assert page[2].startswith(
         "| smac | skirmish | 4.10 | 3m | MAZero | 2 | 32 | 0.88 [0.75, 1.00] | 0.44 [0.38, 0.50] |"

@@ -54,6 +54,7 @@ def toy_study(directory: Path) -> None:
     document["algorithms"] = {"average": {"program": "baselines", "algorithm": "average", "label": "Average"}}
     document["groups"] = {"matrix": {**document["groups"]["matrix"], "maps": ["matrix_1"], "env_steps": 600}}
     document["groups"]["matrix"]["presets"] = {"average": "matrix"}
+    del document["groups"]["matrix"]["overrides"]
     document["seeds"] = [0]
     write_study(directory, document)
 

@@ -30,6 +30,8 @@ try:
         FILES = {stem: study.on_backend(config["backend"]) for stem, study in FILES.items()}
 except StudyError as error:
     sys.exit(f"error: {error}")
+if not FILES:
+    sys.exit(f"error: {next(iter(FAULTS.values()))}")
 for fault in FAULTS.values():
     print(f"warning: study left out: {fault}", file=sys.stderr)
 STUDIES = {study.name: study for study in FILES.values()}  # folder under results/ -> study
