@@ -8,7 +8,7 @@ STUDY ?= quickstart
 # One core per training run: every run gets one thread, Snakemake starts as many runs as there are cores.
 ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help setup reproduce study progress test test-slow test-gpu test-starcraft lint bench clean
+.PHONY: help setup reproduce study progress test test-slow test-durability test-gpu test-starcraft lint bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,6 +37,11 @@ test: $(STAMP) ## the default tests
 
 test-slow: $(STAMP) ## learning curves and statistics that take minutes
 	$(ENV) $(BIN)/python -m pytest -q -m slow
+
+test-durability: $(STAMP) ## 200 kills and 100 damages each of small MAZero and QMIX runs: half an hour
+	mkdir -p results/durability
+	$(ENV) $(BIN)/python -m tests.durability.mutations --count 100 --json results/durability/mutations.json
+	$(ENV) $(BIN)/python -m tests.durability.kills --kills 200 --json results/durability/kills.json
 
 test-gpu: $(STAMP) ## needs a CUDA device
 	$(ENV) $(BIN)/python -m pytest -q -m gpu

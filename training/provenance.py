@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from training.errors import UserError
 from training.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,11 +67,22 @@ def add_session(directory: Path, record: dict[str, Any], *, from_step: int) -> N
     record, its time of day (UTC) and the environment steps it went on from.
     """
     path = directory / "provenance.json"
-    sessions = json.loads(path.read_text())["sessions"] if path.is_file() else []
+    sessions = _sessions(path) if path.is_file() else []
     now = datetime.now(UTC).isoformat(timespec="seconds")
     if record["git_dirty"]:
         (directory / f"uncommitted_{len(sessions)}.diff").write_bytes(_uncommitted())
     write_json(path, {"sessions": [*sessions, {"started": now, "from_env_steps": from_step, **record}]})
+
+
+def _sessions(path: Path) -> list[Any]:
+    """The sessions written down so far. Raises: UserError if the file is damaged."""
+    try:
+        sessions = json.loads(path.read_text())["sessions"]
+        if isinstance(sessions, list) and all(isinstance(session, dict) for session in sessions):
+            return sessions
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{path} must hold the sessions of a run, got something else: restore it from a copy, or delete it")
 
 
 def sources_digest() -> str:

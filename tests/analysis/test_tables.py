@@ -119,7 +119,7 @@ def test_files(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
     )
     page = (tmp_path / "final.md").read_text(encoding="utf-8").splitlines()
     assert page[0].startswith(
-        "| group | backend | unit data | map | algorithm | seeds | eval episodes | final win rate | late win rate | area under curve |"
+        "| group | backend | unit data | map | algorithm | seeds | eval episodes | final win rate | late win rate | "
     )
     assert page[2].startswith(
         "| smac | skirmish | 4.10 | 3m | MAZero | 2 | 32 | 0.88 [0.75, 1.00] | 0.44 [0.38, 0.50] |"
