@@ -38,7 +38,7 @@ description: One run.
 seeds: [0]
 algorithms: {qmix: {program: baselines, algorithm: qmix, label: QMIX}}
 groups:
-  matrix: {title: Matrix, backend: matrix, maps: [matrix_1], env_steps: 4000, eval_every: 200, eval_episodes: 4,
+  matrix: {title: Matrix, backend: matrix, maps: [matrix_1], env_steps: 8000, eval_every: 400, eval_episodes: 4,
            presets: {qmix: matrix}}
 """
 Mutation = Callable[[bytes, bytes, np.random.Generator], bytes | None]

@@ -10,8 +10,8 @@ from training.metrics import read_records, without_clock
 SHARED = ["--map", "matrix_1", "--preset", "matrix", "--eval-episodes", "4", "--progress", "none"]
 MAZERO = ["replay.start=100", "search.num_simulations=10", "optimiser.batch_size=16"]
 TRAIN = {
-    "mazero": ["mazero", "train", *SHARED, "--env-steps", "1500", "--eval-every", "100", "--set", *MAZERO],
-    "qmix": ["baselines", "train", "--algorithm", "qmix", *SHARED, "--env-steps", "4000", "--eval-every", "200"],
+    "mazero": ["mazero", "train", *SHARED, "--env-steps", "3000", "--eval-every", "200", "--set", *MAZERO],
+    "qmix": ["baselines", "train", "--algorithm", "qmix", *SHARED, "--env-steps", "8000", "--eval-every", "400"],
 }
 
 
