@@ -110,7 +110,8 @@ def test_command_line_of_a_run_comes_from_the_study(sandbox: Sandbox) -> None:
     result = sandbox.run("-n", "-p", "results/toy/skirmish/3m/no_awpo/seed=1/done.json")
     assert (
         "-m mazero train --map 3m --seed 1 --backend skirmish --preset laptop --env-steps 400 --eval-every 100"
-        " --eval-episodes 32 --device cpu --set loss.awpo=false --out results/toy/skirmish/3m/no_awpo/seed=1"
+        " --eval-episodes 32 --device cpu --set replay.start=100 --set loss.awpo=false"
+        " --out results/toy/skirmish/3m/no_awpo/seed=1"
         " --threads 1 --progress lines $TENSORBOARD 2>&1 | tee -a results/toy/logs/skirmish/3m/no_awpo/seed=1.log"
     ) in result.stdout + result.stderr
     assert "NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 " in result.stdout + result.stderr
@@ -121,7 +122,10 @@ def test_game_version_of_a_study_reaches_the_run_and_its_results(sandbox: Sandbo
     sandbox.write(sandbox.document)
     result = sandbox.run("-p", TABLE)
     assert result.returncode == 0, result.stderr
-    assert "--device cpu --env 'game_version=\"4.10\"' --out results/toy" in result.stdout + result.stderr
+    assert (
+        "--device cpu --env 'game_version=\"4.10\"' --set replay.start=100 --out results/toy"
+        in result.stdout + result.stderr
+    )
     with open(sandbox.path / TABLE, encoding="utf-8") as file:
         assert {row["unit_data"] for row in csv.DictReader(file)} == {"4.10"}
 
