@@ -175,7 +175,8 @@ def _warmup(arguments: argparse.Namespace) -> int:
                 eval_every=steps, eval_episodes=2, threads=1, device="cpu", progress="none", tensorboard=False,
                 checkpoint_every=60.0, stop_at=None, env=[],
                 overrides=[[f"self_play.num_envs={num_envs}", "replay.start=16", "search.num_simulations=4",
-                            "optimiser.batch_size=4", "optimiser.updates_per_env_step=0.05"]],
+                            "optimiser.batch_size=4", "optimiser.updates_per_env_step=0.05",
+                            "network.support=50"]],
             )  # fmt: skip
             _train(argparse.Namespace(**vars(flags)))
     return 0

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from analysis.study import STUDIES, load_study
 from mazero import bench
 from mazero.bench import multiply_adds
 from mazero.cli import run
@@ -164,6 +165,14 @@ def test_bench_writes_what_it_prints(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.count("search ") == 2 and printed.count("update ") == 1
     assert printed.count("x the eager network here") == 2
+
+
+def test_warm_up_plays_every_kind_of_map_of_the_quickstart(capsys):
+    """Matrix games have returns beyond the support of the preset that the warm-up uses."""
+    study = load_study(STUDIES / "quickstart.yaml")
+    maps = [name for group in study.groups.values() for name in group.maps]
+    assert {"3m", "matrix_1"} <= {*maps}
+    assert main(run, ["warmup", *(word for name in maps for word in ("--map", name))]) == 0, capsys.readouterr().err
 
 
 def test_figures_of_another_machine_are_told_without_a_ratio():
