@@ -17,4 +17,13 @@ include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/figures.smk"
 
 
-default_target: "quickstart"
+# Here and not in a file of rules: what is included cannot name the target of a bare `snakemake`.
+DEFAULT = "quickstart" if "quickstart" in FILES else next(iter(FILES))
+
+for stem, study in FILES.items():
+
+    rule:
+        name: stem
+        default_target: stem == DEFAULT
+        input:
+            f"{RESULTS}/{study.name}/report.md",

@@ -106,6 +106,14 @@ def test_dry_run_plans_every_run_of_every_study(tmp_path: Path) -> None:
     assert planned(result.stdout + result.stderr) == {**expected, "total": sum(expected.values())}
 
 
+def test_without_a_target_the_quickstart_is_made(tmp_path: Path) -> None:
+    command = [*SNAKEMAKE, "--cores", "2", "-n", "--config", f"studies={ROOT / 'workflow' / 'studies'}"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    jobs = planned(result.stdout + result.stderr)
+    assert jobs["quickstart"] == 1 and jobs["train"] == 50 and not {"matrix", "real_easy"} & {*jobs}
+
+
 def test_command_line_of_a_run_comes_from_the_study(sandbox: Sandbox) -> None:
     result = sandbox.run("-n", "-p", "results/toy/skirmish/3m/no_awpo/seed=1/done.json")
     assert (

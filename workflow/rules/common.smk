@@ -88,14 +88,6 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-for stem, study in FILES.items():
-
-    rule:
-        name: stem
-        input:
-            f"{RESULTS}/{study.name}/report.md",
-
-
 for stem, fault in FAULTS.items():
     if not stem.isidentifier() or stem in RESERVED:
         continue
