@@ -82,14 +82,18 @@ class Schedule:
 
 
 class StopSignal:
-    """Turns SIGTERM, SIGINT and SIGHUP into a request to save and leave; restores the old handlers on exit."""
+    """Turns SIGTERM, SIGINT and SIGHUP into a request to save and leave; restores the old handlers on exit.
+
+    A SIGHUP that is ignored stays so: `nohup` means that the run goes on after its terminal.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+        for number in (signal.SIGTERM, signal.SIGINT, *hang_up):
             self._old[number] = signal.signal(number, self._receive)
         return self
 

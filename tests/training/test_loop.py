@@ -98,6 +98,16 @@ def test_a_signal_saves_and_says_so_in_the_exit_code(tmp_path, number):
     assert records(tmp_path / "s") == records(tmp_path / "whole")
 
 
+def test_a_run_under_nohup_outlives_its_terminal(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert start(tmp_path / "a", Counter(signal_at=3, number=signal.SIGHUP)) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (tmp_path / "a" / "done.json").exists()
+
+
 def test_a_finished_run_is_left_alone(tmp_path):
     start(tmp_path / "a", Counter())
     before = (tmp_path / "a" / "metrics.jsonl").read_bytes()
