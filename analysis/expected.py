@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from analysis.study import Run, Study, StudyError
+from training.errors import UserError
 
 PROGRAMS = {"mazero": "mazero.cli", "baselines": "baselines.__main__"}  # module with `record_of`
 
@@ -23,7 +24,7 @@ def record(study: Study, run: Run) -> dict[str, Any]:
     arguments[seed] = "0"
     try:
         return {**_record(program, *arguments), "seed": run.seed}
-    except ValueError as error:  # a UserError; importing its class would cost the seconds that `_record` may save
+    except UserError as error:
         raise StudyError(f"study {study.name}, {run.path.parent}: {error}") from error
 
 
