@@ -98,6 +98,7 @@ class MAZeroLearner:
         env_steps: int,
     ) -> None:
         self.config, self.device = config, device
+        self._on_gpu = torch.device(device).type == "cuda"
         self.streams = Streams(seed)
         torch.manual_seed(draw_seed(self.streams.init))  # weights and dropout; saved with the checkpoint
         observation = config.self_play.observation
@@ -122,7 +123,11 @@ class MAZeroLearner:
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True
         )
-        self.replay = Replay(priority_alpha=config.replay.priority_alpha, capacity=config.replay.capacity)
+        self.replay = Replay(
+            priority_alpha=config.replay.priority_alpha,
+            capacity=config.replay.capacity,
+            searches_change=config.targets.write_back,
+        )
         self.planned_updates = max(1, int(env_steps * settings.updates_per_env_step))
         self.env_steps = self.updates = self.episodes = 0
         self._means = RunningMeans()
@@ -246,6 +251,15 @@ class MAZeroLearner:
             result |= {"policy_win_rate": bare["win_rate"], "policy_return_mean": bare["return_mean"]}
         return result
 
+    def policy_state(self) -> dict[str, Any]:
+        """A copy of the network that plays."""
+        return {"network": {name: value.clone() for name, value in self.network.state_dict().items()}}
+
+    def load_policy_state(self, state: dict[str, Any]) -> None:
+        """Play with this network from now on."""
+        self.network.load_state_dict(state["network"])
+        self.model.weights_changed()
+
     def drain_metrics(self) -> dict[str, float]:
         """Means since the last call, and how the wall time was spent."""
         means = self._means.drain()
@@ -265,6 +279,7 @@ class MAZeroLearner:
             "replay": self.replay.state_dict(),
             "streams": self.streams.state_dict(),
             "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self._on_gpu else None,
             "means": self._means.state_dict(),
             "counters": (self.env_steps, self.updates, self.episodes),
         }
@@ -281,5 +296,7 @@ class MAZeroLearner:
         self.replay.load_state_dict(state["replay"])
         self.streams.load_state_dict(state["streams"])
         torch.set_rng_state(state["torch_rng"].cpu())
+        if self._on_gpu and state["cuda_rng"] is not None:  # dropout draws there
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
         self._means.load_state_dict(state["means"])
         self.env_steps, self.updates, self.episodes = state["counters"]

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from training.rows import Growing
+
 PRIORITY_FLOOR = 1e-6
 
 
@@ -42,11 +44,14 @@ class Replay:
 
     Args:
       priority_alpha: exponent of priorities.    capacity: most transitions kept, None: all.
+      searches_change: whether `write_search` will be called: searches then are part of every checkpoint.
     """
 
-    def __init__(self, *, priority_alpha: float, capacity: int | None = None) -> None:
+    def __init__(self, *, priority_alpha: float, capacity: int | None = None, searches_change: bool = False) -> None:
         self.priority_alpha, self.capacity = priority_alpha, capacity
+        self._lasting = tuple(name for name in FIELDS if not (searches_change and name in SEARCH_FIELDS))
         self.size = 0
+        self.dropped = 0  # transitions that were forgotten
         self._arrays: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -112,17 +117,26 @@ class Replay:
 
     def write_search(self, positions: np.ndarray, search: dict[str, np.ndarray]) -> None:
         """Replace stored searches; `search` holds SEARCH_FIELDS with one row a position."""
+        changing = set(SEARCH_FIELDS).isdisjoint(self._lasting)
+        assert changing, "a replay whose searches change must be made with searches_change"
         for name in SEARCH_FIELDS:
             self._arrays[name][positions] = search[name]
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of the filled part of all arrays."""
-        return {"size": self.size, "arrays": {k: v[: self.size].copy() for k, v in self._arrays.items()}}
+        """What never changes as a growing table, copies of the rest."""
+        first, end = self.dropped, self.dropped + self.size
+
+        def rows(since: int) -> dict[str, np.ndarray]:
+            return {name: self._arrays[name][since - first : end - first] for name in self._lasting if self._arrays}
+
+        changing = {k: v[: self.size].copy() for k, v in self._arrays.items() if k not in self._lasting}
+        return {"rows": Growing(first, end, rows), "changing": changing}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
-        self.size = state["size"]
-        self._arrays = {k: v.copy() for k, v in state["arrays"].items()}
+        table = state["rows"]
+        self.dropped, self.size = table.first, table.end - table.first
+        self._arrays = {k: v.copy() for k, v in (table.read(table.first) | state["changing"]).items()}
 
     def _reserve(self, rows: dict[str, np.ndarray], size: int) -> None:
         for name, value in rows.items():
@@ -143,3 +157,4 @@ class Replay:
             if name in ("episode_start", "episode_end"):
                 array[: self.size - cut] -= cut
         self.size -= cut
+        self.dropped += cut

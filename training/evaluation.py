@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from envs.interface import VectorEnv
+
+ABSOLUTE_TIMES = 10  # evaluations that make the absolute metric (Gorsane et al. 2022, arXiv 2209.10485, section 3)
 
 
 class Policy(Protocol):
@@ -49,3 +53,15 @@ def evaluate(policy: Policy, env: VectorEnv, *, seed: int) -> dict[str, float]:
         "return_std": float(returns.std()),
         "length_mean": float(lengths.mean()),
     }
+
+
+def pooled(results: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Several results of `evaluate` of the same number of episodes as one of all their episodes.
+
+    Whatever else the results hold is averaged.
+    """
+    together = {name: math.fsum(result[name] for result in results) / len(results) for name in results[0]}
+    means = [result["return_mean"] - together["return_mean"] for result in results]
+    variances = [result["return_std"] ** 2 + mean**2 for result, mean in zip(results, means, strict=True)]
+    episodes = sum(int(result["num_episodes"]) for result in results)
+    return together | {"num_episodes": episodes, "return_std": math.sqrt(math.fsum(variances) / len(results))}

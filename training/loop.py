@@ -1,4 +1,4 @@
-"""The loop every learner runs in: evaluation at fixed marks, metrics, checkpoints, clean stops, exact resume."""
+"""The loop every learner runs in: evaluation at marks, the absolute metric, checkpoints, clean stops, exact resume."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 from training import checkpoint
 from training.errors import Diverged
+from training.evaluation import ABSOLUTE_TIMES, pooled
 from training.metrics import Kept, MetricsWriter
 from training.progress import Reporter
+from training.rows import RowFiles
 from training.run import RunDirectory
-from training.seeding import evaluation_seed
+from training.seeding import absolute_seed, evaluation_seed
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,12 @@ class Learner(Protocol):
 
     def evaluate(self, seed: int) -> dict[str, float]:
         """Greedy episodes with this seed through `training.evaluation.evaluate`; may add further floats."""
+
+    def policy_state(self) -> dict[str, Any]:
+        """A copy of that part of `state_dict` which `evaluate` plays with."""
+
+    def load_policy_state(self, state: dict[str, Any]) -> None:
+        """Put back what `policy_state` returned: `evaluate` plays with it from now on."""
 
     def drain_metrics(self) -> dict[str, float]:
         """Means of losses and throughput since the last call."""
@@ -119,14 +127,14 @@ def train(
     if run.finished:
         logger.info("%s is finished already", run.path)
         return 0
-    state = _Progress(schedule)
-    kept = _resume(learner, run, state) if run.checkpoint_path.exists() else None
+    state, rows = _Progress(schedule), RowFiles(run.rows_path)
+    kept = _resume(learner, run, state, rows) if run.checkpoint_path.exists() else None
     with contextlib.closing(MetricsWriter(run.metrics_path, kept=kept)) as writer:
         if kept is None:
             writer.write({"kind": "run", **run.key})
         reporters = report(learner.env_steps)
         try:
-            return _run(learner, run, schedule, reporters, state, writer)
+            return _run(learner, run, schedule, reporters, state, writer, rows)
         except Diverged as error:
             logger.error(
                 "error: %s diverged after %d environment steps and %d updates (%s): its last checkpoint is kept; "
@@ -139,9 +147,9 @@ def train(
                 reporter.close()
 
 
-def _resume(learner: Learner, run: RunDirectory, state: _Progress) -> Kept:
+def _resume(learner: Learner, run: RunDirectory, state: _Progress, rows: RowFiles) -> Kept:
     """Put back what the checkpoint holds. Returns: what it vouches for of the metrics."""
-    saved = checkpoint.load(run.checkpoint_path, run=run.key)
+    saved = checkpoint.load(run.checkpoint_path, run=run.key, rows=rows)
     learner.load_state_dict(saved["learner"])
     state.load_state_dict(saved["progress"])
     logger.info("resuming %s at %d environment steps", run.path, learner.env_steps)
@@ -155,6 +163,7 @@ def _run(
     reporters: Sequence[Reporter],
     state: _Progress,
     writer: MetricsWriter,
+    rows: RowFiles,
 ) -> int:
     def emit(record: dict[str, Any]) -> None:
         writer.write(record)
@@ -173,14 +182,17 @@ def _run(
                 "progress": state.state_dict(),
                 "metrics": tuple(kept),
             },
+            rows=rows,
         )
 
+    run_seed = run.key["seed"] or 0
     with StopSignal() as stop:
         next_save = time.monotonic() + schedule.checkpoint_seconds
         while True:
             while state.pending and learner.env_steps >= state.pending[0]:
-                seed = evaluation_seed(run.key["seed"] or 0, state.pending[0])
+                seed = evaluation_seed(run_seed, state.pending[0])
                 state.last_eval = _evaluate(learner, state, emit, seed)
+                state.keep_best(learner)
             if not state.pending:
                 break
             asked_to_pause = schedule.stop_at is not None and learner.env_steps >= schedule.stop_at
@@ -195,7 +207,8 @@ def _run(
             learner.advance()
             for reporter in reporters:
                 reporter.advance(learner.env_steps)
-    save()
+    save()  # the last one: a kill from here on costs no more than the evaluation of the best policy
+    absolute = _evaluate_best(learner, state, emit, run_seed)
     run.finish(
         {
             "env_steps": learner.env_steps,
@@ -203,18 +216,21 @@ def _run(
             "episodes": learner.episodes,
             "wall_seconds": round(state.wall_seconds(), 3),
             "final": state.last_eval,
+            "absolute": absolute,
             "metrics_sha256": writer.sync().sha256,
         }
     )
+    rows.remove()
     return 0
 
 
 class _Progress:
-    """Marks still to come, the last evaluation, and wall time summed over all sessions of the run."""
+    """Marks still to come, the last evaluation, the best one, and wall time summed over all sessions of the run."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.pending = schedule.marks
         self.last_eval: dict[str, Any] | None = None
+        self.best: dict[str, Any] = {}  # mark, score and policy of the best evaluation
         self._before = 0.0
         self._since = time.monotonic()
 
@@ -225,11 +241,23 @@ class _Progress:
         """Fold the time of this session into the saved total."""
         self._before, self._since = self.wall_seconds(), time.monotonic()
 
+    def keep_best(self, learner: Learner) -> None:
+        """Keep the policy of the last evaluation if it is the best: by win rate, then return, then the later one."""
+        assert self.last_eval is not None
+        score = [self.last_eval["win_rate"], self.last_eval["return_mean"]]
+        if not self.best or score >= self.best["score"]:
+            self.best = {"mark": self.last_eval["mark"], "score": score, "policy": learner.policy_state()}
+
     def state_dict(self) -> dict[str, Any]:
-        return {"pending": list(self.pending), "last_eval": self.last_eval, "wall_seconds": self._before}
+        return {
+            "pending": list(self.pending),
+            "last_eval": self.last_eval,
+            "best": self.best,
+            "wall_seconds": self._before,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.pending, self.last_eval = list(state["pending"]), state["last_eval"]
+        self.pending, self.last_eval, self.best = list(state["pending"]), state["last_eval"], state["best"]
         self._before, self._since = state["wall_seconds"], time.monotonic()
 
 
@@ -246,6 +274,20 @@ def _evaluate(learner: Learner, state: _Progress, emit: Any, seed: int) -> dict[
         **counts,
         "wall_seconds": round(state.wall_seconds(), 3),
         **result,
+    }
+    emit(record)
+    return record
+
+
+def _evaluate_best(learner: Learner, state: _Progress, emit: Any, run_seed: int) -> dict[str, Any]:
+    """The absolute metric: the policy of the best evaluation plays again, many more episodes on seeds of their own."""
+    learner.load_policy_state(state.best["policy"])
+    results = [learner.evaluate(absolute_seed(run_seed, turn)) for turn in range(ABSOLUTE_TIMES)]
+    record = {
+        "kind": "absolute",
+        "mark": state.best["mark"],
+        "wall_seconds": round(state.wall_seconds(), 3),
+        **pooled(results),
     }
     emit(record)
     return record

@@ -1,10 +1,12 @@
 """Records of a run: their schema, an append-only JSON-lines writer, and running means.
 
-Three kinds of record, one JSON object a line:
+Four kinds of record, one JSON object a line:
   run    identity, seed: whose records follow; the first line
   eval   mark, env_steps, updates, episodes, wall_seconds, num_episodes, win_rate, return_mean, return_std,
          length_mean, and whatever else an algorithm reports
   train  env_steps, updates, episodes, wall_seconds, and means of losses and throughput since the last train record
+  absolute  mark, wall_seconds, num_episodes, win_rate, return_mean, return_std, length_mean: the policy of the best
+         evaluation, the one at that mark, played again on other seeds; the last line of a finished run
 `mark` is the scheduled evaluation point, the same for all seeds and algorithms; `env_steps` is the exact count.
 Keys that end in `_seconds` or `_per_second` are clock readings; all others depend on the seed and the config alone.
 """
@@ -35,7 +37,8 @@ EVAL_FIELDS = {
 }
 TRAIN_FIELDS = {"env_steps": int, "updates": int, "episodes": int, "wall_seconds": float}
 RUN_FIELDS = {"identity": str, "seed": int}
-FIELDS = {"run": RUN_FIELDS, "eval": EVAL_FIELDS, "train": TRAIN_FIELDS}
+ABSOLUTE_FIELDS = {name: kind for name, kind in EVAL_FIELDS.items() if name not in ("env_steps", "updates", "episodes")}
+FIELDS = {"run": RUN_FIELDS, "eval": EVAL_FIELDS, "train": TRAIN_FIELDS, "absolute": ABSOLUTE_FIELDS}
 CLOCK_SUFFIXES = ("_seconds", "_per_second")
 
 
@@ -50,7 +53,7 @@ def validate(record: Mapping[str, Any]) -> None:
     """Check a record against the schema. Raises: ValueError naming the field, what it holds and what it should."""
     fields: Mapping[str, type] | None = FIELDS.get(str(record.get("kind")))
     if fields is None:
-        raise ValueError(f"record kind must be 'run', 'eval' or 'train', got {record.get('kind')!r}")
+        raise ValueError(f"record kind must be one of {', '.join(FIELDS)}, got {record.get('kind')!r}")
     for name, kind in fields.items():
         if name not in record:
             raise ValueError(f"{record['kind']} record lacks {name!r}: it has {', '.join(record)}")

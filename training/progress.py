@@ -64,6 +64,12 @@ class Lines:
                 f"win {record['win_rate']:.2f}  return {record['return_mean']:7.2f}  {record['wall_seconds']:6.0f} s\n"
             )
             self._stream.flush()
+        if record["kind"] == "absolute":
+            self._stream.write(
+                f"{self._title}  best policy, of step {record['mark']}, again: win {record['win_rate']:.2f}  "
+                f"return {record['return_mean']:7.2f}  over {record['num_episodes']} episodes\n"
+            )
+            self._stream.flush()
 
     def close(self) -> None:
         """Nothing to close."""
@@ -112,7 +118,7 @@ class Unbreakable:
 
 
 class TensorBoard:
-    """Every number of every record as a scalar under `eval/` or `train/`, over environment steps."""
+    """Every number of every record as a scalar under `eval/`, `train/` or `absolute/`, over environment steps."""
 
     def __init__(self, directory: Path, *, from_step: int = 0) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import: only on request
@@ -126,7 +132,7 @@ class TensorBoard:
         """Write the scalars of a record."""
         for name, value in record.items():
             if isinstance(value, int | float) and name != "env_steps":
-                self._writer.add_scalar(f"{record['kind']}/{name}", value, record["env_steps"])
+                self._writer.add_scalar(f"{record['kind']}/{name}", value, record.get("env_steps", record.get("mark")))
         self._writer.flush()
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """A run directory: self-describing, append-only, readable after a kill at any moment.
 
-config.json  provenance.json  metrics.jsonl  checkpoint.pt  done.json (written last, atomically)
+config.json  provenance.json  metrics.jsonl  checkpoint.pt  rows/ (until the end)  done.json (the last, atomically)
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class RunDirectory:
         self.provenance_path = path / "provenance.json"
         self.metrics_path = path / "metrics.jsonl"
         self.checkpoint_path = path / "checkpoint.pt"
+        self.rows_path = path / "rows"
         self.done_path = path / "done.json"
         self.key: dict[str, Any] = {}  # identity and seed, once the directory is claimed
 

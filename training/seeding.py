@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-EVALUATION = 0x65_76_61_6C  # tells these seeds from those of `Streams`, which are spawned from the run seed alone
+# These tell seeds of evaluations from those of `Streams`, which are spawned from the run seed alone.
+EVALUATION, ABSOLUTE = 0x65_76_61_6C, 0x62_65_73_74
 STREAMS = ("init", "env", "actor", "search", "replay", "reanalyze", "eval", "explore")
 
 
@@ -47,4 +48,13 @@ def evaluation_seed(run_seed: int, mark: int) -> int:
     It depends on nothing else: algorithms with the same run seed are evaluated on the same episodes (paired), and
     nothing that training draws is drawn there.
     """
-    return int(np.random.SeedSequence([run_seed, mark, EVALUATION]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return _seed_of(run_seed, mark, EVALUATION)
+
+
+def absolute_seed(run_seed: int, turn: int) -> int:
+    """Seed of the `turn`-th evaluation of the absolute metric: episodes that chose no policy."""
+    return _seed_of(run_seed, turn, ABSOLUTE)
+
+
+def _seed_of(*entropy: int) -> int:
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -152,6 +152,14 @@ class PpoLearner:
         """Greedy episodes in an environment of their own."""
         return evaluate(self._policy(), self._eval_env, seed=seed)
 
+    def policy_state(self) -> dict[str, Any]:
+        """A copy of the actor."""
+        return {"actor": copy.deepcopy(self._actor.state_dict())}
+
+    def load_policy_state(self, state: dict[str, Any]) -> None:
+        """Play with this actor from now on."""
+        self._actor.load_state_dict(state["actor"])
+
     def drain_metrics(self) -> dict[str, float]:
         """Means since the last call; see README.md for what each one is."""
         return {**self._means.drain(), **self._throughput.drain()}

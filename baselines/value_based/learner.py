@@ -160,6 +160,14 @@ class ValueLearner:
         policy = RecurrentPolicy(self._live.agent, device=self._device)
         return evaluate(policy, self._eval_env, seed=seed)
 
+    def policy_state(self) -> dict[str, Any]:
+        """A copy of the live network."""
+        return {"live": copy.deepcopy(self._live.state_dict())}
+
+    def load_policy_state(self, state: dict[str, Any]) -> None:
+        """Play with this network from now on."""
+        self._live.load_state_dict(state["live"])
+
     def drain_metrics(self) -> dict[str, float]:
         """Means since the last call; see README.md for what each one is."""
         return {**self._means.drain(), **self._throughput.drain()}

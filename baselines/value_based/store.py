@@ -14,6 +14,7 @@ import numpy as np
 
 from baselines.value_based.agent import NO_ACTION
 from envs.interface import EnvInfo
+from training.rows import Growing
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class EpisodeStore:
         self._length = np.zeros(capacity, np.int64)  # L of each episode
         self._terminated = np.zeros(capacity, bool)
         self._count = 0  # episodes ever added; episode k lies in entry k % capacity
+        self._added = 0  # rows ever added
 
     def __len__(self) -> int:
         return min(self._count, len(self._length))
@@ -94,6 +96,7 @@ class EpisodeStore:
             self._rows[name][rows[-1]] = 0
         self._first[entry], self._length[entry], self._terminated[entry] = start, steps, episode.terminated
         self._count += 1
+        self._added += steps + 1
 
     def sample(self, generator: np.random.Generator, size: int) -> EpisodeBatch:
         """`size` distinct episodes, uniformly drawn. Raises: ValueError if fewer are stored."""
@@ -128,9 +131,14 @@ class EpisodeStore:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The stored episodes only, without spare room."""
+        """The stored episodes only, without spare room; their rows as a growing table."""
+        first, order = self._added - self.num_rows, self._in_order()
+
+        def rows(since: int) -> dict[str, np.ndarray]:
+            return {name: array[order[since - first :]] for name, array in self._rows.items()}
+
         return {
-            "rows": {name: array[self._in_order()] for name, array in self._rows.items()},
+            "rows": Growing(first, self._added, rows),
             "length": self._length[self._age_order()],
             "terminated": self._terminated[self._age_order()],
             "count": self._count,
@@ -142,7 +150,8 @@ class EpisodeStore:
         order = self._age_order()
         self._length[order], self._terminated[order] = state["length"], state["terminated"]
         self._lay_out()
-        self._rows = {name: array.copy() for name, array in state["rows"].items()}
+        table = state["rows"]
+        self._rows, self._added = table.read(table.first), table.end
 
     def _age_order(self) -> np.ndarray:
         """Entries from the oldest to the newest episode."""

@@ -30,7 +30,7 @@ from mazero.cli import run as mazero
 from tests.durability.programs import TRAIN, command, records
 from training import cli
 
-FILES = ("config.json", "provenance.json", "metrics.jsonl", "checkpoint.pt")
+FILES = ("config.json", "provenance.json", "metrics.jsonl", "checkpoint.pt", "rows/0.rows")
 FINISHED_FILES = ("config.json", "provenance.json", "metrics.jsonl", "done.json")
 STUDY = """
 name: durable

@@ -91,9 +91,10 @@ def test_forgetting_drops_whole_episodes_and_keeps_indices_right():
     assert replay.episode_end[-1] == 90
 
 
-def test_state_round_trip_goes_on_equally():
-    replay = filled(3, 4)
-    other = Replay(priority_alpha=0.6)
+@pytest.mark.parametrize("searches_change", [False, True])
+def test_state_round_trip_goes_on_equally(searches_change):
+    replay = filled(3, 4, searches_change=searches_change)
+    other = Replay(priority_alpha=0.6, searches_change=searches_change)
     other.load_state_dict(replay.state_dict())
     for each in (replay, other):
         each.add(episode(2, 5), created=3)
@@ -104,7 +105,7 @@ def test_state_round_trip_goes_on_equally():
 
 
 def test_write_search_replaces_only_the_searches():
-    replay = filled(3)
+    replay = filled(3, searches_change=True)
     fresh = {name: getattr(replay, name)[[1]].copy() for name in SEARCH_FIELDS}
     fresh["q"] = np.full((1, K), 2.5, np.float32)
     replay.write_search(np.array([1]), fresh)

@@ -90,10 +90,11 @@ def test_code_in_a_checkpoint_is_refused_and_does_not_run(tmp_path, writer):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_checkpoint_of_the_older_version_is_refused_unread(tmp_path):
+@pytest.mark.parametrize("magic", checkpoint.OLDER)
+def test_a_checkpoint_of_an_older_version_is_refused_unread(tmp_path, magic):
     buffer = io.BytesIO()
     torch.save({"a": Evil(tmp_path / "ran")}, buffer)
-    (tmp_path / "c.pt").write_bytes(sealed(buffer.getvalue(), checkpoint.OLDER))
+    (tmp_path / "c.pt").write_bytes(sealed(buffer.getvalue(), magic))
     with pytest.raises(UserError, match=r"older version.*start the run anew"):
         checkpoint.load(tmp_path / "c.pt")
     assert not (tmp_path / "ran").exists()

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from training.errors import UserError, require_finite
+from training.evaluation import ABSOLUTE_TIMES
 from training.loop import EXIT_DIVERGED, Schedule, train
 from training.metrics import read_records, without_clock
 from training.run import RunDirectory
@@ -19,18 +20,26 @@ class Counter:
     def __init__(self, signal_at=None, number=signal.SIGTERM):
         self.env_steps = self.updates = self.episodes = 0
         self.signal_at, self.number, self.seeds = signal_at, number, []
+        self.weights = 0  # of the policy: as many as updates, unless others were put in
 
     def advance(self):
         self.env_steps += 3
         self.updates += 1
+        self.weights = self.updates
         self.episodes = self.env_steps // 6
         if self.signal_at == self.updates:
             os.kill(os.getpid(), self.number)
 
     def evaluate(self, seed):
         self.seeds.append(seed)
-        share = (self.updates * 37 % 101) / 101
+        share = (self.weights * 37 % 101) / 101
         return {"num_episodes": 4, "win_rate": share, "return_mean": share, "return_std": 0.0, "length_mean": 6.0}
+
+    def policy_state(self):
+        return {"weights": self.weights}
+
+    def load_policy_state(self, state):
+        self.weights = state["weights"]
 
     def drain_metrics(self):
         return {"loss": 1.0 / (1 + self.updates)} if self.updates else {}
@@ -40,6 +49,7 @@ class Counter:
 
     def load_state_dict(self, state):
         self.env_steps, self.updates, self.episodes = state["counts"]
+        self.weights = self.updates
 
 
 def start(path, learner, *, seed=0, rho=0.5, **schedule):
@@ -61,6 +71,45 @@ def test_evaluations_fall_on_their_marks_and_done_comes_last(tmp_path):
     assert without_clock(done["final"]) == evals[-1]
 
 
+def test_the_absolute_metric_is_the_best_policy_played_again_more_often_on_other_seeds(tmp_path):
+    """The win rate goes up and down, so the best mark is not the last."""
+    learner = Counter()
+    start(tmp_path / "a", learner, eval_every=5)
+    *_, absolute = records(tmp_path / "a")
+    evals = [r for r in records(tmp_path / "a") if r["kind"] == "eval"]
+    best = max(evals, key=lambda r: r["win_rate"])
+    assert best is not evals[-1] and absolute["kind"] == "absolute"
+    assert (absolute["mark"], absolute["win_rate"]) == (best["mark"], pytest.approx(best["win_rate"]))
+    assert absolute["num_episodes"] == ABSOLUTE_TIMES * best["num_episodes"]
+    assert not set(learner.seeds[: len(evals)]) & set(learner.seeds[len(evals) :])
+    assert without_clock(json.loads((tmp_path / "a" / "done.json").read_text())["absolute"]) == absolute
+
+
+def test_of_equally_good_policies_the_one_with_the_larger_return_then_the_later_is_the_best(tmp_path):
+    class Equal(Counter):
+        def evaluate(self, seed):
+            returns = {0: 1.0, 4: 2.0, 7: 2.0, 10: 0.0}
+            return super().evaluate(seed) | {"win_rate": 0.5, "return_mean": returns[self.weights]}
+
+    start(tmp_path / "a", Equal())
+    assert records(tmp_path / "a")[-1]["mark"] == 20
+
+
+def test_a_kill_during_the_last_evaluation_costs_that_evaluation_only(tmp_path):
+    class Dying(Counter):
+        def evaluate(self, seed):
+            if len(self.seeds) == 7:
+                raise KeyboardInterrupt
+            return super().evaluate(seed)
+
+    start(tmp_path / "whole", Counter())
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "a", Dying())
+    again = Counter()
+    assert start(tmp_path / "a", again) == 0
+    assert records(tmp_path / "a") == records(tmp_path / "whole") and len(again.seeds) == ABSOLUTE_TIMES
+
+
 def test_runs_of_one_seed_are_evaluated_on_the_same_episodes_whatever_they_are(tmp_path):
     first, second, other, parts = Counter(), Counter(), Counter(), [Counter(), Counter()]
     start(tmp_path / "a", first)
@@ -69,7 +118,9 @@ def test_runs_of_one_seed_are_evaluated_on_the_same_episodes_whatever_they_are(t
     start(tmp_path / "d", parts[0], stop_at=14)
     start(tmp_path / "d", parts[1])
     assert first.seeds == second.seeds == parts[0].seeds + parts[1].seeds
-    assert len({*first.seeds, *other.seeds}) == 8 and all(0 <= seed < 2**63 for seed in first.seeds)
+    turns = 4 + ABSOLUTE_TIMES
+    assert len({*first.seeds, *other.seeds}) == 2 * turns == 2 * len(first.seeds)
+    assert all(0 <= seed < 2**63 for seed in first.seeds)
 
 
 def test_stop_and_resume_writes_the_same_records_as_no_stop(tmp_path):

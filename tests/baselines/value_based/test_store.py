@@ -89,5 +89,5 @@ def test_sample_draws_distinct_episodes_from_its_generator():
 def test_actions_take_one_byte_and_room_follows_what_is_stored():
     store = EpisodeStore(INFO, 5000)
     store.add(episode(0, 6))
-    assert store.state_dict()["rows"]["actions"].dtype == np.uint8
-    assert len(store.state_dict()["rows"]["reward"]) == 7
+    rows = store.state_dict()["rows"].read(0)
+    assert rows["actions"].dtype == np.uint8 and len(rows["reward"]) == 7
