@@ -386,10 +386,18 @@ def _median(work: Callable[[], Any], repeats: int) -> float:
     work()
     spent = []
     for _ in range(repeats):
+        _finish_gpu()
         began = time.perf_counter()
         work()
+        _finish_gpu()
         spent.append(time.perf_counter() - began)
     return statistics.median(spent)
+
+
+def _finish_gpu() -> None:
+    """Wait for what was handed to a GPU: calls return before it is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def _peak_memory_mb() -> float:

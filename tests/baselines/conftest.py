@@ -145,12 +145,14 @@ def small_config() -> Callable[..., ValueConfig]:
 def make_learner() -> Callable[..., Any]:
     """A learner (QMIX unless told) on the ragged environment or the two-step game."""
 
-    def make(config: ValueConfig, *, seed: int = 0, game: str = "ragged", algorithm: str = "qmix") -> Any:
+    def make(
+        config: ValueConfig, *, seed: int = 0, game: str = "ragged", algorithm: str = "qmix", device: str = "cpu"
+    ) -> Any:
         def make_env(num_envs: int, observation: str, env_seed: int) -> VectorEnv:
             return RaggedEnv(num_envs, env_seed) if game == "ragged" else TwoStepGame(num_envs)
 
         return registry.find(algorithm).make_learner(
-            config, make_env=make_env, seed=seed, device="cpu", eval_episodes=4
+            config, make_env=make_env, seed=seed, device=device, eval_episodes=4
         )
 
     return make

@@ -18,7 +18,7 @@ def tiny_config(*overrides):
     return apply_overrides(load_preset(PRESETS, "matrix", MAZeroConfig), [*TINY, *overrides])
 
 
-def tiny_learner(*overrides, game="matrix_1", seed=0, env_steps=160, eval_episodes=4, **options):
+def tiny_learner(*overrides, game="matrix_1", seed=0, env_steps=160, eval_episodes=4, device="cpu", **options):
     def make_env(num_envs, observation, seed):
         return envs.make(game, num_envs=num_envs, observation=observation, seed=seed, **options)
 
@@ -26,7 +26,7 @@ def tiny_learner(*overrides, game="matrix_1", seed=0, env_steps=160, eval_episod
         tiny_config(*overrides),
         make_env=make_env,
         seed=seed,
-        device="cpu",
+        device=device,
         eval_episodes=eval_episodes,
         env_steps=env_steps,
     )

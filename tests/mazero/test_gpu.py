@@ -1,0 +1,94 @@
+"""MAZero on a CUDA device: the CPU's function, whole runs, and coming back."""
+
+import numpy as np
+import pytest
+import torch
+
+from mazero.inference import InferenceConfig, make_model
+from mazero.learner import optimise
+from mazero.losses import batch_loss
+from tests.mazero.inference.test_fused import network_of, observations
+from tests.mazero.test_learner import advanced, batch_of
+from tests.mazero.tiny import tiny_learner
+from training.loop import Schedule, train
+from training.metrics import read_records, without_clock
+from training.run import RunDirectory
+
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
+
+
+def run(path, *overrides, device="cuda", stop_at=None, learner=None):
+    learner = learner or tiny_learner(*overrides, device=device)
+    directory = RunDirectory(path)
+    with directory.claim({"seed": 0, "device": device}):
+        assert train(learner, directory, Schedule(env_steps=160, eval_every=40, stop_at=stop_at)) == 0
+    return [without_clock(r) for r in read_records(path / "metrics.jsonl") if r["kind"] != "run"]
+
+
+@pytest.mark.parametrize("backend", ["eager", "compile"])
+def test_inference_is_the_cpus_function(backend):
+    network = network_of()
+    obs = observations(network, 33)
+    actions = torch.from_numpy(np.random.default_rng(0).integers(0, network.n_actions, (33, network.n_agents)))
+    here = make_model(network, InferenceConfig(backend="eager"))
+    root = here.roots(obs)
+    with torch.inference_mode():
+        expected = [*here.recurrent(root.hidden, actions)]
+    root = [root.hidden, root.value, root.policy_logits]
+    model = make_model(network.to("cuda"), InferenceConfig(backend=backend))
+    there = model.roots(obs)
+    with torch.inference_mode():
+        found = [*model.recurrent(there.hidden, actions.to("cuda"))]
+    for a, b in zip([*root, *expected], [there.hidden, there.value, there.policy_logits, *found], strict=True):
+        torch.testing.assert_close(b.cpu(), a, rtol=1e-4, atol=1e-4)
+
+
+def test_loss_and_gradient_of_a_batch_are_the_cpus():
+    learner = advanced("network.dropout=0.0", steps=80)
+    batch, gradients = batch_of(learner, [0, 5, 12, 21]), {}
+    for device in ("cpu", "cuda"):
+        network = learner.network.to(device)
+        network.zero_grad()
+        moved = type(batch)(**{name: getattr(batch, name).to(device) for name in batch.__dataclass_fields__})
+        loss, _, _ = batch_loss(network, moved, learner.config.loss)
+        loss.backward()
+        gradients[device] = [loss.detach().cpu(), *(p.grad.cpu() for p in network.parameters() if p.grad is not None)]
+    for a, b in zip(gradients["cpu"], gradients["cuda"], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_run_and_a_stop_is_no_stop(tmp_path):
+    """With dropout, which draws from the device's own generator."""
+    whole = run(tmp_path / "whole")
+    assert run(tmp_path / "again") == whole
+    run(tmp_path / "parts", stop_at=100)
+    assert run(tmp_path / "parts") == whole
+    assert whole[-1]["kind"] == "absolute" and whole[-2]["updates"] == 16
+
+
+def test_prefetch_and_bfloat16_run(tmp_path):
+    overrides = ["targets.prefetch=1", "optimiser.precision=bfloat16", "inference.precision=bfloat16"]
+    records = run(tmp_path / "a", *overrides)
+    assert records[-2]["updates"] == 16
+    assert all(np.isfinite(value) for record in records for value in record.values() if isinstance(value, float))
+
+
+def test_weights_learned_there_play_here():
+    there = tiny_learner(device="cuda")
+    while there.env_steps < 80:
+        there.advance()
+    here = tiny_learner()
+    here.load_policy_state({"network": {k: v.cpu() for k, v in there.policy_state()["network"].items()}})
+    assert here.evaluate(3)["num_episodes"] == 4
+    for name, value in here.network.state_dict().items():
+        assert torch.equal(value, there.network.state_dict()[name].cpu()), name
+
+
+def test_an_update_leaves_everything_on_the_device():
+    learner = tiny_learner(device="cuda")
+    while not learner.updates:
+        learner.advance()
+    drawn = learner.draw(learner.updates)
+    learner.network.train()
+    predicted, scalars = optimise(learner.network, learner.optimiser, drawn.batch, learner.config)
+    assert {tensor.device.type for tensor in (predicted, *scalars.values(), *learner.network.parameters())} == {"cuda"}
