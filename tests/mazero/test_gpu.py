@@ -52,7 +52,8 @@ def test_loss_and_gradient_of_a_batch_are_the_cpus():
         moved = type(batch)(**{name: getattr(batch, name).to(device) for name in batch.__dataclass_fields__})
         loss, _, _ = batch_loss(network, moved, learner.config.loss)
         loss.backward()
-        gradients[device] = [loss.detach().cpu(), *(p.grad.cpu() for p in network.parameters() if p.grad is not None)]
+        found = [loss.detach(), *(p.grad for p in network.parameters() if p.grad is not None)]
+        gradients[device] = [tensor.cpu().clone() for tensor in found]  # moving a network moves its gradients too
     for a, b in zip(gradients["cpu"], gradients["cuda"], strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
