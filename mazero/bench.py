@@ -24,7 +24,7 @@ from torch import nn
 
 import envs
 from mazero.config import PRESETS, MAZeroConfig
-from mazero.inference import make_model
+from mazero.inference import TorchModel, make_model
 from mazero.learner import MAZeroLearner, optimise
 from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork
@@ -220,7 +220,7 @@ def search_speed(
         "inference_gflops": simulations * flops / split["inference"] / 1e9 * torch.get_num_threads(),
         "peak_memory_mb": _peak_memory_mb(),
     }
-    if config.inference.backend != "eager":
+    if config.inference.backend == "compile" or not isinstance(make_model(network, config.inference), TorchModel):
         eager = replace(config, inference=replace(config.inference, backend="eager"))
         slower, _ = _search_times(eager, network, obs, settings, 1)
         row["eager_simulations_per_second"] = simulations / slower[0]
