@@ -21,7 +21,7 @@ from analysis import expected
 from analysis.study import Group, Run, Study, StudyError
 from training import identity
 from training.files import replacing
-from training.metrics import validate
+from training.metrics import ABSOLUTE_TIMES, validate
 
 COLUMNS = (
     "study",
@@ -42,8 +42,14 @@ COLUMNS = (
     "return_mean",
     "return_std",
     "length_mean",
+    # The same in all rows of a run: its best evaluation, by mark, and that policy played again on other seeds.
+    "best_mark",
+    "absolute_episodes",
+    "absolute_win_rate",
+    "absolute_return_mean",
 )
-RECORD = COLUMNS[8:]
+RECORD = COLUMNS[8:18]
+ABSOLUTE = dict(zip(COLUMNS[18:], ("mark", "num_episodes", "win_rate", "return_mean"), strict=True))
 SUPERSEDED = "Liberty (superseded)"  # unit data of runs of the simulator that do not name theirs
 INTEGERS = ("mark", "env_steps", "updates", "episodes", "num_episodes")
 
@@ -87,7 +93,7 @@ def read(path: Path, study: Study) -> pd.DataFrame:
     """Read a collected table and check that it is a complete grid of `study`.
 
     Labels are taken from the study file, so that a renamed legend needs no new collection. In a table older than the
-    column `unit_data`, runs of the simulator get `SUPERSEDED`.
+    column `unit_data`, runs of the simulator get `SUPERSEDED`; in one older than the absolute metric it is NaN.
     Raises: StudyError if the file is missing, lacks columns, if its runs and marks are not those of the study, or if a
       group has runs with different unit data.
     """
@@ -97,6 +103,8 @@ def read(path: Path, study: Study) -> pd.DataFrame:
     frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=texts)
     if "unit_data" not in frame.columns and "backend" in frame.columns:
         frame.insert(frame.columns.get_loc("backend") + 1, "unit_data", frame["backend"].map(_unnamed))
+    if not set(ABSOLUTE) & set(frame.columns):
+        frame = frame.assign(**dict.fromkeys(ABSOLUTE, np.nan))
     lacking = [column for column in COLUMNS if column not in frame.columns]
     if lacking:
         raise StudyError(f"{path}: columns {', '.join(lacking)} are missing; collect the runs again")
@@ -156,8 +164,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def read_evaluations(path: Path) -> list[dict[str, Any]]:
-    """The evaluation records of a metrics.jsonl, in order.
+def read_evaluations(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The evaluation records of a metrics.jsonl, in order, and the absolute record it ends with, {} if there is none.
 
     Raises: StudyError naming file and line for an unreadable line, a record that does not fit `training.metrics`, such
       as one with a number that is not finite, or a mark given twice.
@@ -165,6 +173,7 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise StudyError(f"{path}: missing; run the study again, it continues where it stopped")
     records: list[dict[str, Any]] = []
+    record: Any = {}
     seen: dict[int, int] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
@@ -186,13 +195,13 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
             raise StudyError(f"{path}:{number}: mark {mark} was already on line {seen[mark]}; make the run again")
         seen[mark] = number
         records.append(record)
-    return records
+    return records, record if record.get("kind") == "absolute" else {}
 
 
 def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
     group, algorithm = study.groups[run.group], study.algorithms[run.algorithm]
     config = _check_config(study, run, directory / "config.json")
-    records = read_evaluations(directory / "metrics.jsonl")
+    records, absolute = read_evaluations(directory / "metrics.jsonl")
     marks = tuple(int(record["mark"]) for record in records)
     if marks != group.marks:
         odd = sorted(set(marks) ^ set(group.marks)) or list(marks)
@@ -214,7 +223,14 @@ def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
                 f"{directory}/metrics.jsonl: mark {record['mark']} has {record['num_episodes']} episodes, "
                 f"the study asks for {group.eval_episodes}"
             )
+    again = {"mark": absolute.get("mark"), "num_episodes": absolute.get("num_episodes")}
+    if again["mark"] not in marks or again["num_episodes"] != ABSOLUTE_TIMES * group.eval_episodes:
+        raise StudyError(
+            f"{directory}/metrics.jsonl: must end with an absolute record of one of the marks with {ABSOLUTE_TIMES} x "
+            f"{group.eval_episodes} episodes, got {again}; make the run again"
+        )
     _check_records(directory, config)
+    fixed |= {column: absolute[name] for column, name in ABSOLUTE.items()}
     for record in records:
         numbers = {key: int(record[key]) if key in INTEGERS else float(record[key]) for key in RECORD}
         yield {**fixed, **numbers}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from analysis.style import Look, headline, looks, panels, paper_style, save, ste
 
 BAND = "band: 95 % bootstrap interval"
 BAR = "bar: 95 % bootstrap interval"
+DIAMOND: dict[str, Any] = {"markersize": 5, "markerfacecolor": "white", "markeredgewidth": 1.2, "zorder": 4}
 BAND_ALPHA = 0.12  # five bands over each other must stay apart
 
 
@@ -48,7 +50,9 @@ def draw_all(frame: pd.DataFrame, study: Study, directory: Path, *, only: str | 
 
 def win_rate(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     """Win rate over environment steps, one panel per map: mean over seeds, its interval, and a thin line per seed."""
-    figure = _curves(frame, study, group, column="win_rate", label="Win rate", title=f"{group.title}: win rate")
+    figure = _curves(
+        frame, study, group, column="win_rate", label="Win rate", title=f"{group.title}: win rate of each evaluation"
+    )
     for axes in figure.axes:
         axes.set_ylim(-0.03, 1.03)
     return figure
@@ -56,7 +60,7 @@ def win_rate(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
 
 def episode_return(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     """Mean evaluation return over environment steps, in the same layout. Every panel has its own scale."""
-    title = f"{group.title}: episode return"
+    title = f"{group.title}: episode return of each evaluation"
     return _curves(frame, study, group, column="return_mean", label="Episode return", title=title, share_y=False)
 
 
@@ -72,17 +76,29 @@ def sample_efficiency(frame: pd.DataFrame, study: Study, group: Group) -> Figure
     steps_axis(axes, group, ticks=5)
     _legend(figure, style, group, columns=3)
     over = f" over {len(group.maps)} maps" if len(group.maps) > 1 else f" on {group.maps[0]}"
-    headline(figure, f"{group.title}: sample efficiency{over}", study, group, made_by=made_by(frame, group), note=BAND)
+    headline(
+        figure,
+        f"{group.title}: sample efficiency{over}, by each evaluation",
+        study,
+        group,
+        made_by=made_by(frame, group),
+        note=BAND,
+    )
     sns.despine(figure)
     return figure
 
 
 def final(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
-    """Win rate at the end of the budget: mean and interval per algorithm with one dot per seed, one panel per map.
+    """Win rate of the last evaluation: mean and interval per algorithm with one dot per seed, one panel per map.
 
-    With several maps a first panel holds the interquartile mean over runs and maps, with one dot per run.
+    With several maps a first panel holds the interquartile mean over runs and maps, with one dot per run. A diamond
+    shows the same mean of the absolute metric: each run's best policy, played again on other seeds.
     """
     scores = {key: score_array(frame, study, group, algorithm=key)[:, :, -1] for key in group.algorithms}  # (R, M)
+    again = {
+        key: score_array(frame, study, group, algorithm=key, column="absolute_win_rate")[:, :, -1]
+        for key in group.algorithms
+    }
     summaries: list[tuple[str, Callable[[Array], Array], slice]] = []
     if len(group.maps) > 1:
         summaries.append(("all maps (IQM)", statistics.iqm, slice(None)))
@@ -93,15 +109,17 @@ def final(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
         for row, key in enumerate(group.algorithms):
             chosen = scores[key][:, columns]
             _bar(axes, row, statistics.interval(chosen, statistic), style[key], dots=chosen.ravel())
-        axes.set(title=title, xlabel="Final win rate", xlim=(-0.04, 1.04), xticks=[0, 0.5, 1])
+            absolute = float(statistic(again[key][:, columns]))
+            axes.plot([absolute], [row], "D", color=style[key].colour, **DIAMOND, label="_absolute")
+        axes.set(title=title, xlabel="Win rate", xlim=(-0.04, 1.04), xticks=[0, 0.5, 1])
         _algorithm_rows(axes, style, group.algorithms)
     headline(
         figure,
-        f"{group.title}: win rate after {thousands(group.env_steps)} environment steps",
+        f"{group.title}: win rate of the last evaluation, at {thousands(group.env_steps)} environment steps",
         study,
         group,
         made_by=made_by(frame, group),
-        note=f"{BAR}, dot: run",
+        note=f"{BAR}, dot: run, diamond: best policy again (absolute)",
     )
     sns.despine(figure)
     return figure
@@ -162,7 +180,7 @@ def steps_to(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     note += ", hatched: at most half got there" if len(cells) > 1 else ""
     headline(
         figure,
-        f"{group.title}: environment steps to a win rate",
+        f"{group.title}: environment steps to an evaluation with a win rate",
         study,
         group,
         made_by=made_by(frame, group),

@@ -14,12 +14,14 @@ from analysis.statistics import CONFIDENCE, REPETITIONS
 from analysis.study import FIGURES, TABLES, Group, Study, StudyError
 from analysis.tables import markdown
 from training.files import write_text
+from training.metrics import ABSOLUTE_TIMES
 
 CAPTIONS = {
     "win_rate": "Win rate of greedy evaluation episodes over environment steps: mean over seeds, interval, seeds.",
     "return": "Mean return of the same evaluation episodes.",
     "sample_efficiency": "Interquartile mean of the win rate over all runs and maps of the group.",
-    "final": "Win rate of the last evaluation, with every seed; in the tables, late is the mean over the last five.",
+    "final": "Win rate of the last evaluation, with every seed; diamond: absolute, each run's best policy played again. "
+    "In the tables, late is the mean over the last five evaluations.",
     "improvement": "Probability that a run of the first algorithm beats a run of another, ties counting one half.",
     "steps_to": "Environment steps to the first evaluation at or above a win rate.",
 }
@@ -143,7 +145,8 @@ def _protocol(group: Group, study: Study, units: str) -> str:
     presets = ", ".join(f"{family}: {preset}" for family, preset in group.presets.items())
     text = (
         f"**{group.title}** on backend `{group.backend}`: {', '.join(group.maps)}; {group.env_steps:,} environment"
-        f" steps per run, evaluated every {group.eval_every:,} on {group.eval_episodes} greedy episodes; seeds"
+        f" steps per run, evaluated every {group.eval_every:,} on {group.eval_episodes} greedy episodes"
+        f" (absolute: {ABSOLUTE_TIMES} times as many, by the policy of the best evaluation); seeds"
         f" {', '.join(map(str, study.seeds))}; presets {presets}."
     )
     if group.env:

@@ -18,7 +18,7 @@ from analysis import statistics
 from analysis.collect import score_array, unit_data
 from analysis.comparisons import SCORES, improvements, reference_of
 from analysis.published import published
-from analysis.statistics import Estimate
+from analysis.statistics import Array, Estimate
 from analysis.study import TABLES, Group, Study
 from training.files import write_text
 
@@ -50,7 +50,9 @@ LATE = 5  # last evaluations, whose mean is steadier than the last one: on some 
 def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     """One row per run: what it cost and where it ended.
 
-    `final_win_rate` is that of the last evaluation, `late_win_rate` the mean over the last `LATE` of them.
+    `final_win_rate` is that of the last evaluation, `late_win_rate` the mean over the last `LATE` of them,
+    `absolute_win_rate` that of the best one's policy, played again on other seeds (the absolute metric of Gorsane et
+    al. 2022, arXiv 2209.10485); NaN where a table is older than that.
     """
     rows = []
     for run in study.runs():
@@ -65,8 +67,11 @@ def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                 "seed": run.seed,
                 "final_win_rate": last["win_rate"],
                 "late_win_rate": float(own["win_rate"].iloc[-LATE:].mean()),
+                "absolute_win_rate": last["absolute_win_rate"],
                 "area_under_curve": float(area),
                 "final_return": last["return_mean"],
+                "absolute_return": last["absolute_return_mean"],
+                "best_mark": last["best_mark"],
                 "env_steps": int(last["env_steps"]),
                 "updates": int(last["updates"]),
                 "episodes": int(last["episodes"]),
@@ -94,8 +99,14 @@ def final(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                     "seeds": len(own),
                     "eval_episodes": group.eval_episodes,
                 }
-                for column in ("final_win_rate", "late_win_rate", "area_under_curve", "final_return"):
-                    row |= _estimate(column, statistics.interval(own[[column]].to_numpy(), statistics.mean))
+                for column in (
+                    "final_win_rate",
+                    "late_win_rate",
+                    "absolute_win_rate",
+                    "area_under_curve",
+                    "final_return",
+                ):
+                    row |= _estimate(column, _interval(own[[column]].to_numpy(), statistics.mean))
                 row["solved"] = float((own["final_win_rate"] == 1.0).mean())
                 row |= {
                     f"{column}_per_run": own[column].mean()
@@ -106,7 +117,7 @@ def final(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def aggregate(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """One row per group and algorithm: final IQM, mean, median, optimality gap, and IQM of the area under the curve."""
+    """One row per group and algorithm: final IQM, mean, median, optimality gap; IQM of area and absolute win rate."""
     rows = []
     for group in study.groups.values():
         for key in group.algorithms:
@@ -121,7 +132,9 @@ def aggregate(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
             for metric, statistic in statistics.METRICS.items():
                 row |= _estimate(metric, statistics.interval(curves[:, :, -1], statistic))
             area = statistics.area_under_curve(np.asarray(group.marks, dtype=np.float64), curves)
-            rows.append(row | _estimate("area_under_curve_iqm", statistics.interval(area, statistics.iqm)))
+            row |= _estimate("area_under_curve_iqm", statistics.interval(area, statistics.iqm))
+            again = score_array(frame, study, group, algorithm=key, column="absolute_win_rate")[:, :, -1]
+            rows.append(row | _estimate("absolute_iqm", _interval(again, statistics.iqm)))
     return pd.DataFrame(rows)
 
 
@@ -195,6 +208,11 @@ def markdown(table: pd.DataFrame) -> str:
 def _place(study: Study, group: Group, name: str, key: str) -> dict[str, str]:
     label = study.algorithms[key].label
     return {"group": group.key, "backend": group.backend, "map": name, "algorithm": key, "label": label}
+
+
+def _interval(scores: Array, statistic: statistics.Statistic) -> Estimate:
+    """NaN for what a table does not hold."""
+    return Estimate(*[np.nan] * 3) if np.isnan(scores).any() else statistics.interval(scores, statistic)
 
 
 def _estimate(name: str, estimate: Estimate) -> dict[str, float]:

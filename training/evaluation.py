@@ -10,8 +10,6 @@ import numpy as np
 
 from envs.interface import VectorEnv
 
-ABSOLUTE_TIMES = 10  # evaluations that make the absolute metric (Gorsane et al. 2022, arXiv 2209.10485, section 3)
-
 
 class Policy(Protocol):
     """Chooses joint actions for every slot of a vectorised environment."""

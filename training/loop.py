@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from training import checkpoint
 from training.errors import Diverged
-from training.evaluation import ABSOLUTE_TIMES, pooled
-from training.metrics import Kept, MetricsWriter
+from training.evaluation import pooled
+from training.metrics import ABSOLUTE_TIMES, Kept, MetricsWriter
 from training.progress import Reporter
 from training.rows import RowFiles
 from training.run import RunDirectory

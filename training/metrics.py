@@ -39,6 +39,7 @@ TRAIN_FIELDS = {"env_steps": int, "updates": int, "episodes": int, "wall_seconds
 RUN_FIELDS = {"identity": str, "seed": int}
 ABSOLUTE_FIELDS = {name: kind for name, kind in EVAL_FIELDS.items() if name not in ("env_steps", "updates", "episodes")}
 FIELDS = {"run": RUN_FIELDS, "eval": EVAL_FIELDS, "train": TRAIN_FIELDS, "absolute": ABSOLUTE_FIELDS}
+ABSOLUTE_TIMES = 10  # evaluations that make an absolute record (Gorsane et al. 2022, arXiv 2209.10485)
 CLOCK_SUFFIXES = ("_seconds", "_per_second")
 
 

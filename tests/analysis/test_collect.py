@@ -58,6 +58,10 @@ def test_table_holds_every_evaluation(study: Study, root: Path) -> None:
         "return_mean": pytest.approx(9.0),
         "return_std": 1.0,
         "length_mean": 25.0,
+        "best_mark": 400,
+        "absolute_episodes": 320,
+        "absolute_win_rate": 0.45,
+        "absolute_return_mean": 9.0,
     }
 
 
@@ -165,11 +169,11 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda root: edit(root, '"mark": 100', '"mark": 100.5'), "field 'mark' must be a finite int, got 100.5"),
     (lambda root: (root / RUN / "config.json").write_text("{"), "config.json:1: not valid JSON"),
     (lambda root: (root / RUN / "config.json").write_text("[]"), "expected one JSON object, got list"),
-    (lambda root: append(root, '{"kind": "ev'), "metrics.jsonl:11: not valid JSON"),
-    (lambda root: append(root, "[1]\n"), "metrics.jsonl:11: expected a JSON object with a `kind`"),
+    (lambda root: append(root, '{"kind": "ev'), "metrics.jsonl:12: not valid JSON"),
+    (lambda root: append(root, "[1]\n"), "metrics.jsonl:12: expected a JSON object with a `kind`"),
     (
         lambda root: append(root, json.dumps(evaluation(32, 400, 1.0))),
-        "metrics.jsonl:11: mark 400 was already on line 10",
+        "metrics.jsonl:12: mark 400 was already on line 10",
     ),
     (
         lambda root: append(root, json.dumps(evaluation(32, 500, 1.0))),
@@ -177,7 +181,7 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
     ),
     (
         lambda root: append(root, '{"kind": "eval", "mark": 500}'),
-        "metrics.jsonl:11: eval record lacks 'env_steps'",
+        "metrics.jsonl:12: eval record lacks 'env_steps'",
     ),
     (lambda root: rewrite(root / RUN / "metrics.jsonl", lambda lines: lines[:5] + lines[7:]), "differs at 200"),
     (
@@ -185,6 +189,20 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
             root / RUN / "metrics.jsonl", lambda lines: [lines[0], lines[1] | {"num_episodes": 8}, *lines[2:]]
         ),
         "mark 0 has 8 episodes, the study asks for 32",
+    ),
+    (
+        lambda root: rewrite(root / RUN / "metrics.jsonl", lambda lines: lines[:-1]),
+        "must end with an absolute record of one of the marks with 10 x 32 episodes, got {'mark': None, ",
+    ),
+    (
+        lambda root: rewrite(root / RUN / "metrics.jsonl", lambda lines: [*lines[:-1], lines[-1] | {"mark": 350}]),
+        "got {'mark': 350, 'num_episodes': 320}",
+    ),
+    (
+        lambda root: rewrite(
+            root / RUN / "metrics.jsonl", lambda lines: [*lines[:-1], lines[-1] | {"num_episodes": 32}]
+        ),
+        "got {'mark': 400, 'num_episodes': 32}",
     ),
 ]
 
@@ -276,6 +294,14 @@ def test_what_a_program_would_refuse_is_refused_with_the_study(tmp_path: Path) -
     study = make_study(tmp_path, document)
     with pytest.raises(StudyError, match=r"study toy, skirmish/3m/mazero: unknown preset 'labtop': did you mean"):
         expected.record(study, next(study.runs()))
+
+
+def test_a_table_older_than_the_absolute_metric_has_none(study: Study, root: Path) -> None:
+    frame = collect.collect(study, root)
+    collect.write(frame.drop(columns=list(collect.ABSOLUTE)), root / "old.csv")
+    old = collect.read(root / "old.csv", study)
+    assert list(old.columns) == list(collect.COLUMNS) and old[list(collect.ABSOLUTE)].isna().all(axis=None)
+    pd.testing.assert_frame_equal(old[list(collect.COLUMNS[:18])], frame[list(collect.COLUMNS[:18])])
 
 
 def test_a_table_older_than_the_column_is_read_as_superseded(study: Study, root: Path) -> None:

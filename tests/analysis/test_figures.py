@@ -105,6 +105,10 @@ def test_final_scores(data: tuple[Study, pd.DataFrame]) -> None:
     assert np.asarray(lines(second, "_interval")[0].get_xdata()).tolist() == [0.0, 1.0]
     assert sorted(np.asarray(lines(second, "_seed")[0].get_xdata()).tolist()) == [0.0, 1.0]
     assert len(np.asarray(lines(aggregate, "_seed")[0].get_xdata())) == 4
+    assert [np.asarray(lines(axes, "_absolute")[0].get_xdata()).tolist() for axes in (aggregate, second)] == [
+        [0.5],
+        [0.25],
+    ]
     assert [text.get_text() for text in aggregate.get_yticklabels()] == ["MAZero", "without AWPO", "QMIX"]
     bottom, top = aggregate.get_ylim()
     assert bottom > top  # the first algorithm stands on top

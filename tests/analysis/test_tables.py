@@ -35,6 +35,7 @@ def test_runs(data: tuple[pd.DataFrame, Study]) -> None:
     one = row(table, map="3m", algorithm="mazero", seed=1)
     assert one["final_win_rate"] == 0.75 and one["final_return"] == 15
     assert one["late_win_rate"] == pytest.approx(0.375)  # five marks in all, from 0 to 0.75
+    assert (one["absolute_win_rate"], one["absolute_return"], one["best_mark"]) == (0.375, 7.5, 400)
     assert one["area_under_curve"] == pytest.approx(0.375)  # a straight line from 0 to 0.75
     assert (one["env_steps"], one["updates"], one["episodes"]) == (403, 200, 40)
     assert one["wall_minutes"] == pytest.approx(4.0)  # 0.6 s a step
@@ -47,6 +48,7 @@ def test_final(data: tuple[pd.DataFrame, Study]) -> None:
     assert [one[f"final_win_rate{part}"] for part in ("_low", "", "_high")] == [0.75, 0.875, 1.0]
     assert [one[f"late_win_rate{part}"] for part in ("_low", "", "_high")] == pytest.approx([0.375, 0.4375, 0.5])
     assert [one[f"area_under_curve{part}"] for part in ("_low", "", "_high")] == pytest.approx([0.375, 0.4375, 0.5])
+    assert [one[f"absolute_win_rate{part}"] for part in ("_low", "", "_high")] == [0.375, 0.4375, 0.5]
     assert (one["seeds"], one["eval_episodes"], one["backend"]) == (2, 32, "skirmish")
     assert one["solved"] == 0.5  # seed 0 ends at 1.0
     assert one["wall_minutes_per_run"] == pytest.approx(4.0)
@@ -61,6 +63,18 @@ def test_aggregate(data: tuple[pd.DataFrame, Study]) -> None:
     assert (one["iqm"], one["mean"], one["median"], one["optimality_gap"]) == (1.0, 0.75, 0.75, 0.25)
     assert (one["mean_low"], one["mean_high"]) == (0.5, 1.0)  # matrix_2 is resampled, matrix_1 always 1
     assert one["area_under_curve_iqm"] == pytest.approx(0.75)
+    assert one["absolute_iqm"] == 0.5  # half of 0, 1, 1 and 1 without the least and the largest
+
+
+def test_tables_of_runs_older_than_the_absolute_metric_leave_it_out(data: tuple[pd.DataFrame, Study]) -> None:
+    frame, study = data
+    old = frame.assign(**dict.fromkeys(collect.ABSOLUTE, np.nan))
+    for name, column in (("runs", "absolute_win_rate"), ("final", "absolute_win_rate"), ("aggregate", "absolute_iqm")):
+        table = tables.make(name, old, study)
+        assert table[column].isna().all()
+        without, whole = (t.drop(columns=[c for c in t if "absolute" in c or c == "best_mark"])
+                          for t in (table, tables.make(name, frame, study)))  # fmt: skip
+        pd.testing.assert_frame_equal(without, whole)
 
 
 def test_improvement(data: tuple[pd.DataFrame, Study]) -> None:
@@ -120,9 +134,10 @@ def test_files(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
     page = (tmp_path / "final.md").read_text(encoding="utf-8").splitlines()
     assert page[0].startswith(
         "| group | backend | unit data | map | algorithm | seeds | eval episodes | final win rate | late win rate | "
+        "absolute win rate | "
     )
     assert page[2].startswith(
-        "| smac | skirmish | 4.10 | 3m | MAZero | 2 | 32 | 0.88 [0.75, 1.00] | 0.44 [0.38, 0.50] |"
+        "| smac | skirmish | 4.10 | 3m | MAZero | 2 | 32 | 0.88 [0.75, 1.00] | 0.44 [0.38, 0.50] | 0.44 [0.38, 0.50] |"
     )
     assert "| QMIX | 0.50 | 2 | 0 | - | - | - |" in (tmp_path / "steps_to.md").read_text(encoding="utf-8")
 

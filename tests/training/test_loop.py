@@ -8,9 +8,8 @@ import signal
 import pytest
 
 from training.errors import UserError, require_finite
-from training.evaluation import ABSOLUTE_TIMES
 from training.loop import EXIT_DIVERGED, Schedule, train
-from training.metrics import read_records, without_clock
+from training.metrics import ABSOLUTE_TIMES, read_records, without_clock
 from training.run import RunDirectory
 
 
