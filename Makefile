@@ -8,7 +8,7 @@ STUDY ?= quickstart
 # One core per training run: every run gets one thread, Snakemake starts as many runs as there are cores.
 ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help setup reproduce study progress test test-slow test-durability test-gpu test-starcraft lint bench clean
+.PHONY: help setup reproduce study progress test test-slow test-durability test-mutants test-gpu test-starcraft lint bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -42,6 +42,11 @@ test-durability: $(STAMP) ## 200 kills and 100 damages each of small MAZero and 
 	mkdir -p results/durability
 	$(ENV) $(BIN)/python -m tests.durability.mutations --count 100 --json results/durability/mutations.json
 	$(ENV) $(BIN)/python -m tests.durability.kills --kills 200 --json results/durability/kills.json
+
+test-mutants: $(STAMP) ## small errors put into the code, which tests must notice: hours, a sample of 800 takes one and a half
+	mkdir -p results/mutants
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-mutants.lock
+	$(ENV) $(BIN)/python -m tests.mutants.score --sample 800 --json results/mutants/score.json
 
 test-gpu: $(STAMP) ## needs a CUDA device
 	$(ENV) $(BIN)/python -m pytest -q -m gpu

@@ -20,7 +20,7 @@ CAPTIONS = {
     "win_rate": "Win rate of greedy evaluation episodes over environment steps: mean over seeds, interval, seeds.",
     "return": "Mean return of the same evaluation episodes.",
     "sample_efficiency": "Interquartile mean of the win rate over all runs and maps of the group.",
-    "final": "Win rate of the last evaluation, with every seed; diamond: absolute, each run's best policy played again. "
+    "final": "Win rate of the last evaluation, with every seed; diamond: absolute, a run's best policy played again. "
     "In the tables, late is the mean over the last five evaluations.",
     "improvement": "Probability that a run of the first algorithm beats a run of another, ties counting one half.",
     "steps_to": "Environment steps to the first evaluation at or above a win rate.",
