@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_film_flags(film)
     for sub in (test, film):
         sub.add_argument("--run", type=Path, required=True, help="directory of a run that was started")
+        cli.add_policy_flag(sub)
         cli.add_env_flag(sub, "change an option of the environment against that of the run, e.g. jitter_scale=0")
         sub.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
         sub.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: %(default)s)")
@@ -134,7 +135,8 @@ def _load(
         observation=config.rollout.observation,
         seed=arguments.seed,
     )
-    return algorithm.load_policy(config, env.info, saved["learner"], device=arguments.device), env, options
+    state = cli.played_policy(saved, best=arguments.best)
+    return algorithm.load_policy(config, env.info, state, device=arguments.device), env, options
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Algorithm:
     make_learner: Callable[..., Learner]
     """Called as `make_learner(config, make_env=..., seed=..., device=..., eval_episodes=...)`."""
     load_policy: Callable[..., Policy]
-    """Called as `load_policy(config, info, learner_state, device=...)`: the greedy policy of a checkpoint."""
+    """Called as `load_policy(config, info, state, device=...)`: the greedy policy of a learner's state."""
     resolve: Callable[[Any, VectorEnv], Any] | None = None
     """Called as `resolve(config, env)` before a run starts: the config with what depends on the environment said."""
 

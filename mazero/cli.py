@@ -22,12 +22,14 @@ from skirmish.pictures.watch import shooting
 from training import checkpoint
 from training.cli import (
     add_env_flag,
+    add_policy_flag,
     add_train_flags,
     check_device,
     describe,
     evaluation_options,
     flat_overrides,
     make_env,
+    played_policy,
     run_train,
     set_up_process,
     unit_data,
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add_film_flags(film)
     for sub in (play, film):
         sub.add_argument("--run", type=Path, required=True, help="run directory with a checkpoint")
+        add_policy_flag(sub)
         sub.add_argument("--no-search", action="store_true", help="every agent takes its own most likely action")
         sub.add_argument("--num-simulations", type=int, default=None, help="N of the search (default: as trained)")
         add_env_flag(sub, "change an option of the environment against that of the run, e.g. jitter_scale=0")
@@ -157,7 +160,7 @@ def _load(
         eval_episodes=num_envs,
         env_steps=record["budget"]["env_steps"],
     )
-    learner.network.load_state_dict(saved["learner"]["network"])
+    learner.load_policy_state(played_policy(saved, best=arguments.best))
     env = make_play_env(num_envs, config.self_play.observation, 0)
     if arguments.no_search:
         return NetworkPolicy(learner.model, config), env, options

@@ -69,6 +69,18 @@ def add_env_flag(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--env", dest="env", action="append", nargs="+", default=[], metavar="KEY=VALUE", help=text)
 
 
+def add_policy_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag that says which policy of a run is played."""
+    parser.add_argument(
+        "--best", action="store_true", help="play the policy of the best evaluation so far (default: the latest policy)"
+    )
+
+
+def played_policy(saved: Mapping[str, Any], *, best: bool) -> Any:
+    """What a learner's `load_policy_state` takes, from a checkpoint: the latest policy, or that of the best evaluation."""
+    return saved["progress"]["best"]["policy"] if best else saved["learner"]
+
+
 def env_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The `--env` values of all occurrences of the flag, read as YAML; the last one of a name counts.
 
