@@ -77,7 +77,7 @@ def add_policy_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def played_policy(saved: Mapping[str, Any], *, best: bool) -> Any:
-    """What a learner's `load_policy_state` takes, from a checkpoint: the latest policy, or that of the best evaluation."""
+    """What a learner's `load_policy_state` takes, from a checkpoint: the latest or, if asked for, the best policy."""
     return saved["progress"]["best"]["policy"] if best else saved["learner"]
 
 
