@@ -20,20 +20,7 @@ MAZERO = ["--env-steps", "240", "--set", "replay.start=100", "search.num_simulat
 )
 def test_evaluate_plays_the_policy_it_was_asked_for(tmp_path, capsys, program, flags, play, part, head):
     out = str(tmp_path / "run")
-    command = [
-        "train",
-        "--map",
-        "matrix_1",
-        "--preset",
-        "matrix",
-        "--seed",
-        "0",
-        "--out",
-        out,
-        "--progress",
-        "none",
-        *flags,
-    ]
+    command = [*"train --map matrix_1 --preset matrix --seed 0 --progress none --out".split(), out, *flags]
     assert main(program, [*command, "--eval-every", "100", "--eval-episodes", "2"]) == 0
     saved = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
     for policy, action in ((saved["learner"], 0), (saved["progress"]["best"]["policy"], 2)):
