@@ -227,7 +227,7 @@ def _check_schema(document: Any, path: Path) -> None:
     where = ".".join(str(part) for part in error.absolute_path) or "top level"
     message = error.message
     if error.validator == "additionalProperties" and isinstance(error.schema, dict):
-        known = error.schema.get("properties", {})
+        known = error.schema["properties"]  # only a schema that lists its keys forbids others
         unknown = [key for key in error.instance if key not in known]
         message = f"unknown key {unknown[0]!r}{_nearest(str(unknown[0]), list(known))}"
     raise StudyError(f"{path}: {where}: {message}")
@@ -332,5 +332,5 @@ def _text(value: Any) -> str:
 
 def _nearest(name: str, known: Sequence[str]) -> str:
     """ "; nearest: 'x'" or the list of what is known."""
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known)
     return f"; nearest: {close[0]!r}" if close else f"; known: {', '.join(known)}"

@@ -21,7 +21,11 @@ from analysis.study import Group, Study
 
 COLUMN = 3.4  # inches, one column of a two-column page
 PAGE = 7.0  # inches, both columns
+WIDTHS = {1: COLUMN, 2: 0.75 * PAGE}  # columns of panels -> inches; more than two take the page
 HEADER = 0.68  # inches above the panels: a title and three small lines
+HEADER_LINES = (0.06, 0.25, 0.38, 0.51)  # inches from the upper edge to each of them
+HEADER_INDENT = 0.07  # inches from the left edge
+LEGEND_ROW = 0.19  # inches
 DPI = 200
 
 # Index into seaborn's colour-blind palette. Algorithms of the suite keep their colour in every study and figure.
@@ -37,6 +41,9 @@ FIXED_COLOURS = {
     "iql": 8,
 }
 MARKERS = "osD^vPX*<>"
+DASHED = (0, (4, 1.5))
+DASH_DOTTED = (0, (5, 1.5, 1, 1.5))
+ROUND_STEPS = [1, 2, 2.5, 5, 10]  # what the distance between two ticks may begin with
 
 RC = {
     "font.family": "DejaVu Sans",
@@ -55,6 +62,8 @@ RC = {
     "pdf.fonttype": 42,  # text stays text
     "text.parse_math": False,  # a dollar in a label is a dollar
 }
+TITLE: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "top"}
+SMALL: dict[str, Any] = {"fontsize": 7, "color": "0.35", "va": "top"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def looks(study: Study) -> dict[str, Look]:
         index = FIXED_COLOURS[key] if key in FIXED_COLOURS else free.pop(0) if free else position
         dashes: Any = "-"
         if key != study.reference:
-            dashes = (0, (4, 1.5)) if algorithm.program == program else (0, (5, 1.5, 1, 1.5))
+            dashes = DASHED if algorithm.program == program else DASH_DOTTED
         result[key] = Look(algorithm.label, palette[index % len(palette)], dashes, MARKERS[position % len(MARKERS)])
     return result
 
@@ -101,9 +110,8 @@ def panels(
     """
     columns = min(count, most_columns)
     rows = -(-count // columns)
-    width = {1: COLUMN, 2: 0.75 * PAGE}.get(columns, PAGE)
-    total = height * rows + 0.19 * legend_rows + HEADER
-    figure = Figure(figsize=(width, total), layout="constrained")
+    total = height * rows + LEGEND_ROW * legend_rows + HEADER
+    figure = Figure(figsize=(WIDTHS.get(columns, PAGE), total), layout="constrained")
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(rect=(0.0, 0.0, 1.0, 1.0 - HEADER / total))
@@ -122,12 +130,9 @@ def headline(figure: Figure, title: str, study: Study, group: Group, *, made_by:
     width, height = figure.get_size_inches()
     seeds = f"{len(study.seeds)} seed" + ("s" if len(study.seeds) > 1 else "")
     facts = f"{seeds} · {group.eval_episodes} evaluation episodes"
-    left = 0.07 / width
-    figure.text(left, 1.0 - 0.06 / height, title, fontsize=9, fontweight="bold", va="top")
-    small: dict[str, Any] = {"fontsize": 7, "color": "0.35", "va": "top"}
-    figure.text(left, 1.0 - 0.25 / height, f"backend {made_by}", **small)
-    figure.text(left, 1.0 - 0.38 / height, facts, **small)
-    figure.text(left, 1.0 - 0.51 / height, note, **small)
+    lines = (title, f"backend {made_by}", facts, note)
+    for text, down, look in zip(lines, HEADER_LINES, (TITLE, SMALL, SMALL, SMALL), strict=True):
+        figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)
 
 
 def steps_axis(axes: Axes, group: Group, *, ticks: int = 4, room: float = 0.02) -> None:
@@ -136,8 +141,8 @@ def steps_axis(axes: Axes, group: Group, *, ticks: int = 4, room: float = 0.02) 
     Args:
       ticks: most intervals between ticks.    room: share of the budget left free beyond it.
     """
-    chosen = MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]).tick_values(0, group.env_steps)
-    chosen = [tick for tick in chosen if 0 <= tick <= group.env_steps]
+    chosen = MaxNLocator(ticks, steps=ROUND_STEPS).tick_values(0, group.env_steps)
+    chosen = [tick for tick in chosen if tick <= group.env_steps]
     axes.set_xticks(chosen, [thousands(tick) for tick in chosen])
     axes.set_xlim(0, (1 + room) * group.env_steps)
 

@@ -7,7 +7,6 @@ import functools
 import json
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ import numpy as np
 import envs
 from mazero import bench
 from mazero.config import PRESETS, MAZeroConfig
+from mazero.inference import make_model
 from mazero.learner import MAZeroLearner
+from mazero.networks import MAZeroNetwork
 from mazero.selfplay import NetworkPolicy, SearchPolicy
 from skirmish.pictures.watch import add_flags as add_film_flags
 from skirmish.pictures.watch import shooting
@@ -140,46 +141,28 @@ def _load(
     """The trained policy of a run, an environment of its map, and the options of that environment."""
     config = from_dict(MAZeroConfig, record["config"])
     saved = checkpoint.load(arguments.run / "checkpoint.pt", run=run_key(record))
-    options = evaluation_options(arguments, record, observation=config.self_play.observation)
-
-    def make_play_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
-        return make_env(
-            record["map"],
-            options,
-            backend=record["backend"],
-            num_envs=num_envs,
-            observation=observation,
-            seed=seed,
-        )
-
-    learner = MAZeroLearner(
-        config,
-        make_env=make_play_env,
-        seed=record["seed"],
-        device=arguments.device,
-        eval_episodes=num_envs,
-        env_steps=record["budget"]["env_steps"],
-    )
-    learner.load_policy_state(played_policy(saved, best=arguments.best))
-    env = make_play_env(num_envs, config.self_play.observation, 0)
+    observation = config.self_play.observation
+    options = evaluation_options(arguments, record, observation=observation)
+    env = make_env(record["map"], options, backend=record["backend"], num_envs=num_envs, observation=observation)
+    info = env.info
+    network = MAZeroNetwork(config.network, obs_size=info.obs_size, n_agents=info.n_agents, n_actions=info.n_actions)
+    network.load_state_dict(played_policy(saved, best=arguments.best)["network"])
+    model = make_model(network.to(arguments.device).eval(), config.inference)
     if arguments.no_search:
-        return NetworkPolicy(learner.model, config), env, options
+        return NetworkPolicy(model, config), env, options
     rng = np.random.default_rng(arguments.seed)
-    return SearchPolicy(learner.model, config, rng=rng, num_simulations=arguments.num_simulations), env, options
+    return SearchPolicy(model, config, rng=rng, num_simulations=arguments.num_simulations), env, options
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
     """A few steps of a tiny run on every map, thrown away."""
     for name in arguments.map:
         with tempfile.TemporaryDirectory() as directory:
-            steps, num_envs = 64, 4
-            flags = SimpleNamespace(
-                map=name, seed=0, out=Path(directory) / "run", preset="laptop", backend=None, env_steps=steps,
-                eval_every=steps, eval_episodes=2, threads=1, device="cpu", progress="none", tensorboard=False,
-                checkpoint_every=60.0, stop_at=None, env=[],
-                overrides=[[f"self_play.num_envs={num_envs}", "replay.start=16", "search.num_simulations=4",
-                            "optimiser.batch_size=4", "optimiser.updates_per_env_step=0.05",
-                            "network.support=50"]],
-            )  # fmt: skip
-            _train(argparse.Namespace(**vars(flags)))
+            flags = [
+                "--map", name, "--seed", "0", "--out", f"{directory}/run", "--env-steps", "64", "--eval-every", "64",
+                "--eval-episodes", "2", "--progress", "none",
+                "--set", "self_play.num_envs=4", "replay.start=16", "search.num_simulations=4",
+                "optimiser.batch_size=4", "optimiser.updates_per_env_step=0.05", "network.support=50",
+            ]  # fmt: skip
+            _train(_parser().parse_args(["train", *flags]))
     return 0

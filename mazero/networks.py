@@ -118,8 +118,8 @@ def _zero_linear(fan_in: int, fan_out: int) -> nn.Linear:
 
 def position_code(n_agents: int, width: int) -> Tensor:
     """Sinusoidal code of the agent index, (n, width) (Vaswani et al. 2017, section 3.5)."""
-    position = torch.arange(n_agents, dtype=torch.float32).unsqueeze(1)
-    frequency = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10_000.0) / width))
+    position = torch.arange(n_agents).unsqueeze(1)
+    frequency = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     code = torch.zeros(n_agents, width)
     code[:, 0::2] = torch.sin(position * frequency)
     code[:, 1::2] = torch.cos(position * frequency[: width // 2])
@@ -152,9 +152,9 @@ class AttentionLayer(nn.Module):
         q, k, v = self.qkv(x).view(batch, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)  # (B, heads, n, H / heads)
         mixed = self.out(mixed.transpose(1, 2).reshape(batch, n, width))
-        x = self.norm_attention(x + F.dropout(mixed, drop, self.training))
-        feed = self.feed_out(F.dropout(F.relu(self.feed_in(x)), drop, self.training))
-        return self.norm_feed(x + F.dropout(feed, drop, self.training))
+        x = self.norm_attention(x + F.dropout(mixed, drop))
+        feed = self.feed_out(F.dropout(F.relu(self.feed_in(x)), drop))
+        return self.norm_feed(x + F.dropout(feed, drop))
 
     def _learn(self, x: Tensor) -> Tensor:
         """The same during learning on a CPU."""

@@ -163,7 +163,7 @@ def _coerce(value: Any, kind: Any, where: str) -> Any:
             return number
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+    if isinstance(value, kind) and kind is not float and (kind is bool or not isinstance(value, bool)):
         return value
     raise UserError(
         f"{where} must be of type {kind.__name__}, got {value!r} ({type(value).__name__}): correct the value"

@@ -21,7 +21,7 @@ from training.files import write_json
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("mazero", "baselines", "envs", "skirmish", "training")  # what decides how a run goes
 LOCK = "requirements.lock"
-
+OURS = ("--", *SOURCES, LOCK)  # as git takes paths
 PACKAGES = ("torch", "numpy", "numba", "pandas", "rliable", "snakemake")
 
 
@@ -40,7 +40,7 @@ def collect(*, backend: str, threads: int, device: str, command: list[str], unit
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
     gpu = torch.cuda.get_device_name(0) if device.startswith("cuda") and torch.cuda.is_available() else None
-    changes = _git("status", "--porcelain", "--", *SOURCES, LOCK)
+    changes = _git("status", "--porcelain", *OURS)
     return {
         "backend": backend,
         "unit_data": unit_data or None,
@@ -106,9 +106,9 @@ def _digest(files: list[Path]) -> str:
 
 def _uncommitted() -> bytes:
     """The sources' changes against the last commit, new files included, as `git apply` takes them."""
-    new = (_git("ls-files", "--others", "--exclude-standard", "--", *SOURCES, LOCK) or "").splitlines()
-    parts = [_git_bytes("diff", "--binary", "HEAD", "--", *SOURCES, LOCK)]
-    parts += [_git_bytes("diff", "--binary", "--no-index", "--", os.devnull, name) for name in new]
+    new = (_git_bytes("ls-files", "-z", "--others", "--exclude-standard", *OURS) or b"").split(b"\0")[:-1]
+    parts = [_git_bytes("diff", "--binary", "HEAD", *OURS)]
+    parts += [_git_bytes("diff", "--binary", "--no-index", "--", os.devnull, os.fsdecode(name)) for name in new]
     return b"".join(part or b"" for part in parts)
 
 
@@ -118,16 +118,16 @@ def _git(*arguments: str) -> str | None:
     if root is None or Path(os.fsdecode(root.rstrip(b"\n"))).resolve() != ROOT:
         return None
     answer = _git_bytes(*arguments)
-    return None if answer is None else answer.decode(errors="replace").strip()
+    return None if answer is None else os.fsdecode(answer).strip()
 
 
 def _git_bytes(*arguments: str) -> bytes | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False, timeout=30)
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
         return None
-    fine = (0, 1) if "--no-index" in arguments else (0,)  # there 1 says that the files differ
-    return done.stdout if done.returncode in fine else None
+    fine = 1 if "--no-index" in arguments else 0  # 1 says that the files differ
+    return done.stdout if done.returncode == fine else None
 
 
 def _cpu_name() -> str:

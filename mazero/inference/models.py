@@ -71,7 +71,8 @@ def make_model(network: MAZeroNetwork, config: InferenceConfig) -> Model:
     device = next(network.parameters()).device
     if config.backend == "fused" and device.type != "cpu":
         raise ValueError(f"inference.backend fused runs on the CPU, got device {device}: choose auto, eager or compile")
-    suits = device.type == "cpu" and config.precision == "float32" and not getattr(numba.config, "DISABLE_JIT", False)
+    compiling = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+    suits = device.type == "cpu" and config.precision == "float32" and compiling
     if config.backend == "fused" or (config.backend == "auto" and suits):
         return FusedModel(network)
     return TorchModel(network, compiled=config.backend == "compile", precision=config.precision)

@@ -17,6 +17,10 @@ def train(tmp_path, *flags):
     return main(run, ["train", "--map", "matrix_1", "--seed", "0", "--out", str(tmp_path / "run"), *flags])
 
 
+def contents(path):
+    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
 SMALL = ["--preset", "matrix", "--env-steps", "80", "--eval-every", "40", "--eval-episodes", "2", "--set", *TINY]
 
 
@@ -61,7 +65,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, flags, messa
 def test_a_run_leaves_its_files_and_can_be_evaluated(tmp_path, capsys):
     assert train(tmp_path, *SMALL, "--progress", "lines") == 0
     lines = capsys.readouterr().err.splitlines()
-    assert len([line for line in lines if "win" in line]) == 3
+    assert len([line for line in lines if "win" in line]) == 4  # at 0, 40 and 80; the best policy again
     out = tmp_path / "run"
     names = {p.name for p in out.iterdir()}
     assert names >= {"config.json", "provenance.json", "metrics.jsonl", "checkpoint.pt", "done.json"}
@@ -102,19 +106,19 @@ def test_a_run_without_options_is_recorded_as_before_and_options_make_another_ru
 
 def test_another_config_is_refused_and_nothing_is_overwritten(tmp_path, capsys):
     assert train(tmp_path, *SMALL, "--stop-at", "40", "--progress", "none") == 0
-    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    before = contents(tmp_path / "run")
     assert train(tmp_path, *SMALL, "loss.awpo=false") == 2
     assert "config.loss.awpo: True there, False here" in capsys.readouterr().err
-    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+    assert contents(tmp_path / "run") == before
 
 
 def test_a_corrupt_checkpoint_is_refused_and_nothing_is_overwritten(tmp_path, capsys):
     assert train(tmp_path, *SMALL, "--stop-at", "40", "--progress", "none") == 0
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"garbage")
-    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    before = contents(tmp_path / "run")
     assert train(tmp_path, *SMALL) == 2
     assert "corrupt" in capsys.readouterr().err
-    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+    assert contents(tmp_path / "run") == before
 
 
 def test_an_unwritable_output_directory_is_refused(tmp_path, capsys):

@@ -1,0 +1,295 @@
+"""Every command in process: what it calls with what, what it says, and where its files lie."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import __main__, collect, evidence, figures, progress, report, tables
+from analysis.__main__ import main
+from analysis.study import Study, load_study
+from tests.analysis.measured import measured
+from tests.analysis.synthetic import study_document, write_study
+
+Call = tuple[Any, ...]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with results/toy, and studies/toy.yaml where study files are looked for."""
+    (tmp_path / "results" / "toy").mkdir(parents=True)
+    (tmp_path / "studies").mkdir()
+    write_study(tmp_path / "studies", study_document())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(__main__, "STUDIES", tmp_path / "studies")
+    return tmp_path
+
+
+@pytest.fixture
+def study(folder: Path) -> Study:
+    return load_study(folder / "studies" / "toy.yaml")
+
+
+@pytest.fixture
+def calls() -> list[Call]:
+    return []
+
+
+def recording(calls: list[Call], name: str, result: Any) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        calls.append((name, *arguments, *options.items()))
+        return result
+
+    return call
+
+
+ROOT = Path("results/toy")
+
+
+def test_collect(
+    study: Study, calls: list[Call], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(collect, "collect", recording(calls, "collect", "abc"))
+    monkeypatch.setattr(collect, "write", recording(calls, "write", None))
+    assert main(["collect", "results/toy"]) == 0
+    paths = (ROOT / "evaluations.csv", ROOT / "evaluations.parquet")
+    assert calls == [("collect", study, ROOT), ("write", "abc", *paths)]
+    assert capsys.readouterr().out == f"3 evaluations of 18 runs\n{paths[0]}\n{paths[1]}\n"
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize(("options", "group"), [([], None), (["--group", "matrix"], "matrix")])
+def test_figures(
+    study: Study,
+    calls: list[Call],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    options: list[str],
+    group: str | None,
+) -> None:
+    """Parquet is read where there is one."""
+    monkeypatch.setattr(collect, "read", recording(calls, "read", "frame"))
+    monkeypatch.setattr(figures, "draw_all", recording(calls, "draw", ["a.png", "a.pdf"]))
+    (ROOT / f"evaluations.{kind}").touch()
+    (ROOT / "evaluations.csv").touch()
+    assert main(["figures", "results/toy", *options]) == 0
+    assert calls == [
+        ("read", ROOT / f"evaluations.{kind}", study),
+        ("draw", "frame", study, ROOT / "figures", ("only", group)),
+    ]
+    assert capsys.readouterr().out == "a.png\na.pdf\n"
+
+
+def test_tables(
+    study: Study, calls: list[Call], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(collect, "read", recording(calls, "read", "frame"))
+    monkeypatch.setattr(tables, "write_all", recording(calls, "tables", ["a.csv", "a.md"]))
+    assert main(["tables", "results/toy"]) == 0
+    assert calls == [("read", ROOT / "evaluations.csv", study), ("tables", "frame", study, ROOT / "tables")]
+    assert capsys.readouterr().out == "a.csv\na.md\n"
+
+
+def test_report(
+    study: Study, calls: list[Call], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(collect, "read", recording(calls, "read", "frame"))
+    monkeypatch.setattr(tables, "MAKE", {"one": None, "two": None})
+    monkeypatch.setattr(tables, "make", lambda name, frame, of: (name, frame, of))
+    monkeypatch.setattr(evidence, "gather", recording(calls, "gather", "evidence"))
+    monkeypatch.setattr(report, "compose", recording(calls, "compose", "The page."))
+    assert main(["report", "results/toy"]) == 0
+    made = {name: (name, "frame", study) for name in ("one", "two")}
+    assert calls == [
+        ("read", ROOT / "evaluations.csv", study),
+        ("gather", study, ROOT),
+        ("compose", "frame", study, "evidence", made),
+    ]
+    assert (ROOT / "report.md").read_text(encoding="utf-8") == "The page."
+    assert [path.name for path in ROOT.iterdir()] == ["report.md"]
+    assert capsys.readouterr().out == "results/toy/report.md\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "out", "command"),
+    [
+        ([], "results/reference/toy", "make study STUDY=toy"),
+        (["--out", "elsewhere", "--made-by", "make toy"], "elsewhere", "make toy"),
+        (["--backend", "smac"], "results/reference/toy_smac", "make study STUDY=toy_smac"),
+    ],
+)
+def test_publish(
+    study: Study,
+    calls: list[Call],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    out: str,
+    command: str,
+) -> None:
+    monkeypatch.setattr(collect, "collect", recording(calls, "collect", "frame"))
+    monkeypatch.setattr(evidence, "gather", recording(calls, "gather", "evidence"))
+    monkeypatch.setattr(report, "publish", recording(calls, "publish", ["a", "b"]))
+    assert main(["publish", "results/toy", *options]) == 0
+    study = study.on_backend("smac") if "--backend" in options else study
+    given = (("frame", "frame"), ("evidence", "evidence"), ("command", command))
+    assert calls == [
+        ("collect", study, ROOT),
+        ("gather", study, ROOT),
+        ("publish", study, ROOT, Path(out), *given),
+    ]
+    assert capsys.readouterr().out == "a\nb\n"
+
+
+@pytest.fixture
+def rounds(calls: list[Call], study: Study, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """Calls of `progress`, whose rows are finished one after the other, and of `sleep`."""
+    states = iter([("running", "running"), (progress.FINISHED, "running"), (progress.FINISHED, progress.FINISHED)])
+
+    def rows(of: Study, root: Path) -> list[Any]:
+        calls.append(("progress", of, root))
+        return [SimpleNamespace(state=state) for state in next(states)]
+
+    monkeypatch.setattr(progress, "progress", rows)
+    monkeypatch.setattr(progress, "render", lambda rows, of: f"{of.name}: {[row.state for row in rows]}\n")
+    monkeypatch.setattr(time, "sleep", lambda seconds: calls.append(("sleep", seconds)))
+    return calls
+
+
+def test_progress_is_told_once(rounds: list[Call], study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also of a directory that does not exist yet."""
+    ROOT.rmdir()
+    assert main(["progress", "results/toy"]) == 0
+    assert rounds == [("progress", study, ROOT)]
+    assert capsys.readouterr().out == "toy: ['running', 'running']\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize(("options", "pause"), [([], 5.0), (["--every", "0.5"], 0.5)])
+def test_progress_follows_until_every_run_is_finished(
+    rounds: list[Call],
+    study: Study,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    terminal: bool,
+    options: list[str],
+    pause: float,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert main(["progress", "results/toy", "--follow", *options]) == 0
+    told, slept = ("progress", study, ROOT), ("sleep", pause)
+    assert rounds == [told, slept, told, slept, told]
+    clear = "\033[2J\033[H" if terminal else ""
+    states = ("['running', 'running']", "['finished', 'running']", "['finished', 'finished']")
+    assert capsys.readouterr().out == "".join(f"{clear}toy: {state}\n" for state in states)
+
+
+def test_progress_told_once_does_not_clear_the_terminal(
+    rounds: list[Call], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["progress", "results/toy"]) == 0
+    assert capsys.readouterr().out == "toy: ['running', 'running']\n"
+
+
+def test_control_c_ends_with_130(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress, "progress", interrupted)
+    assert main(["progress", "results/toy"]) == 130
+
+
+def test_a_study_is_found_by_the_name_of_its_directory_or_given(
+    folder: Path, study: Study, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "collect", recording(calls, "collect", "abc"))
+    monkeypatch.setattr(collect, "write", lambda *_: None)
+    monkeypatch.chdir(ROOT)
+    assert main(["collect", "."]) == 0
+    (folder / "other").mkdir()
+    assert main(["collect", str(folder / "other"), "--study", str(folder / "studies" / "toy.yaml")]) == 0
+    assert main(["collect", ".", "--backend", "smac"]) == 0
+    assert [(of.name, root) for _, of, root in calls] == [
+        ("toy", Path(".")),
+        ("toy", folder / "other"),
+        ("toy_smac", Path(".")),
+    ]
+
+
+@pytest.mark.parametrize("command", ["collect", "figures", "tables", "report", "publish"])
+def test_a_directory_that_is_missing_is_one_line(
+    study: Study, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    ROOT.rmdir()
+    assert main([command, "results/toy"]) == 2
+    assert capsys.readouterr().err == "error: results/toy: no such directory; run the study first\n"
+
+
+def test_an_error_of_several_lines_is_told_in_one(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise __main__.StudyError("one\n  two   three")
+
+    monkeypatch.setattr(collect, "collect", refuse)
+    assert main(["collect", "results/toy"]) == 2
+    assert capsys.readouterr() == ("", "error: one two three\n")
+
+
+ABOUT = {
+    "collect": "run directories -> evaluations.csv and evaluations.parquet",
+    "figures": "evaluations -> figures/<group>/*.png and *.pdf",
+    "tables": "evaluations -> tables/*.csv and *.md",
+    "report": "everything -> report.md",
+    "publish": "copy a finished study to results/reference/<study>, to be committed",
+    "progress": "how far every run is",
+}
+
+
+def words(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a call that ends at once says, in one line."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    assert ended.value.code == (2 if err else 0)
+    return re.sub(r"\s+", " ", out + err)
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    page = words(capsys, "--help")
+    assert page.startswith(
+        "usage: python -m analysis [-h] COMMAND ... Results of a study: tables, figures, report. positional arguments: "
+    )
+    about = " ".join(f"{name} {text}" for name, text in ABOUT.items())
+    assert f" COMMAND {about} " in page
+    for name, text in ABOUT.items():
+        page = words(capsys, name, "--help")
+        assert page.startswith(f"usage: python -m analysis {name} [-h] [--study STUDY] [--backend BACKEND] ")
+        assert f" root {text} positional arguments: root directory of the study" in page
+
+
+def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert words(capsys).endswith("error: the following arguments are required: COMMAND ")
+    assert "invalid choice: 'draw'" in words(capsys, "draw", "results/toy")
+
+
+def test_the_chain_of_commands(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    """A table that was collected, tables of it as files, without any stand-in."""
+    frame, study = measured(folder / "studies")
+    monkeypatch.setattr(collect, "collect", lambda *_: frame.sort_index())
+    (folder / "results" / "measured").mkdir()
+    assert main(["collect", "results/measured"]) == 0
+    assert main(["tables", "results/measured"]) == 0
+    assert capsys.readouterr().out.startswith("54 evaluations of 18 runs\nresults/measured/evaluations.csv\n")
+    written = pd.read_csv("results/measured/tables/runs.csv")
+    assert len(written) == 18 and study.name == "measured"
