@@ -64,8 +64,10 @@ def double(content: bytes, _: bytes, rng: np.random.Generator) -> bytes:
 
 
 def edit(content: bytes, _: bytes, rng: np.random.Generator) -> bytes:
-    """A digit becomes another one."""
+    """A digit becomes another one; a bit, where there is none."""
     digits = [found.start() for found in re.finditer(rb"\d", content)]
+    if not digits:
+        return flip(content, b"", rng)
     at = digits[rng.integers(len(digits))]
     return content[:at] + bytes([ord("0") + (content[at] - ord("0") + 1) % 10]) + content[at + 1 :]
 
