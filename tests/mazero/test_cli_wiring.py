@@ -163,6 +163,14 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         cli.run(["evaluate", "--run", str(tmp_path / "run")])
 
 
+def test_a_network_is_played_on_the_device_of_the_flag(tmp_path, monkeypatch):
+    """The fused kernels say where they found the network."""
+    monkeypatch.setattr(cli, "check_device", lambda device: None)
+    write_run(tmp_path / "run", [*TRAIN, "inference.backend=fused"])
+    with pytest.raises(ValueError, match=r"inference.backend fused runs on the CPU, got device meta"):
+        cli.run(["evaluate", "--run", str(tmp_path / "run"), "--device", "meta"])
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
