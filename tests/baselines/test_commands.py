@@ -142,7 +142,7 @@ def test_the_critics_input_follows_the_environment_that_was_asked_for(monkeypatc
         assert record_of([*words, "--algorithm", name])["config"]["critic"]["input"] == kind
         assert asked[0] == ("matrix_2", {"reward_scale": 0.5}, {"backend": "matrix", "observation": "mazero"})
         assert closed.pop() == "matrix_2" and not closed
-    with pytest.raises(UserError, match="critic.input is 'agent_state', but matrix_2 has none"):
+    with pytest.raises(UserError, match=r"critic\.input is 'agent_state', but matrix_2 has none"):
         record_of([*words, "--algorithm", "mappo", "--set", "critic.input=agent_state"])
     assert closed == ["matrix_2"]
     # settings of a map hold on that map
