@@ -92,7 +92,7 @@ def make_batch(
     real = index < end
     inside = np.minimum(index, end - 1)
 
-    action = replay.action[inside[:, :-1]].astype(np.int64)  # (B, U, n)
+    action = replay.action[inside[:, :-1]]  # (B, U, n)
     n_actions = replay.available.shape[-1]
     action = np.where(real[:, :-1, None], action, rng.integers(0, n_actions, action.shape))
     reward = np.where(real[:, :-1], replay.reward[inside[:, :-1]], 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -159,7 +160,7 @@ def set_up_process(threads: int) -> None:
 def check_device(device: str) -> None:
     """Raises: UserError if torch cannot compute on `device`."""
     try:
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device {device!r} is not available ({reason}): use --device cpu") from error
@@ -265,7 +266,7 @@ def run_train(
         )
         return make_reporters(
             arguments.progress,
-            title=f"{arguments.map} {algorithm} seed={arguments.seed} ({run.path.parent.name})",
+            title=f"{arguments.map} {algorithm} seed={arguments.seed} ({run.path.resolve().parent.name})",
             total=schedule.env_steps,
             tensorboard=run.path / "tensorboard" if arguments.tensorboard else None,
             from_step=from_step,
@@ -281,7 +282,12 @@ def flat_overrides(arguments: argparse.Namespace) -> list[str]:
 
 
 def main(run: Callable[[list[str]], int], argv: list[str] | None = None) -> int:
-    """Call `run(argv)`; a UserError becomes one line on stderr and exit code 2. Everything else keeps its traceback."""
+    """Call `run(argv)`; a UserError becomes one line on stderr and exit code 2. Everything else keeps its traceback.
+
+    What the terminal's encoding lacks is printed as an escape, as stderr does by itself.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return run(sys.argv[1:] if argv is None else argv)

@@ -117,13 +117,18 @@ def load_preset(directory: Path, name: str, cls: type[C], *, map_name: str | Non
 
     A preset may hold a section `maps` with changes by the name of the map; those of `map_name` are applied.
 
-    Raises: UserError listing the presets if there is none of that name.
+    Raises: UserError listing the presets if there is none of that name, or naming what is wrong in it.
     """
     path = directory / f"{name}.yaml"
     if not path.is_file():
         names = sorted(p.stem for p in directory.glob("*.yaml"))
         raise UserError(f"unknown preset {name!r}: {nearest(name, names)} (presets: {', '.join(names)})")
-    data = yaml.safe_load(path.read_text()) or {}
+    try:
+        data = yaml.safe_load(path.read_bytes()) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML ({error}): correct it") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path} must hold a mapping of settings, got {data!r}: correct it")
     changes = data.pop("maps", {}).get(map_name, {})
     return from_dict(cls, _merged(data, changes))
 

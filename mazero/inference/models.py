@@ -88,7 +88,7 @@ class FusedModel:
     def __init__(self, network: MAZeroNetwork) -> None:
         self._network = network
         self._watched = [*network.parameters(), *network.buffers()]
-        self._version = -1
+        self._version: int | None = None
         self._memory = threading.local()
         self._refresh()
 
@@ -105,7 +105,7 @@ class FusedModel:
 
     def weights_changed(self) -> None:
         """See `Model`."""
-        self._version = -1
+        self._version = None
 
     def _refresh(self) -> None:
         version = sum(tensor._version for tensor in self._watched)  # they only grow

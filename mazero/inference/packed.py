@@ -149,7 +149,7 @@ def samples_in_a_tile(n_agents: int) -> int:
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().to(device="cpu", dtype=torch.float32).numpy().copy()
+    return tensor.detach().cpu().float().numpy().copy()
 
 
 def _joint(weight: torch.Tensor, n_agents: int, stride: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def search(
             f"an in-place model needs roots in float32 on the CPU, got hidden states in {root.hidden.dtype} on "
             f"{root.hidden.device} and values in {root.value.dtype}"
         )
-    size = cast(InPlaceModel, model).roots_at_once if in_place else b
+    size: int = getattr(model, "roots_at_once", b)
     chunks = [slice(start, start + size) for start in range(0, b, size)]
     const, result = trees.constants(config), empty_result(b, n, config)
     jobs = [_Job(_part(root, chunk), seeds[chunk], config, const, noise, chunk.start, result) for chunk in chunks]

@@ -155,7 +155,7 @@ def constants(config: SearchConfig) -> Constants:
         noise_fraction=float(config.noise_fraction),
         sample_from_noisy_policy=bool(config.sample_from_noisy_policy),
         kept=kept_counts(config.effective_rho, n + 1),
-        weight=config.effective_lam ** np.arange(n + 1, dtype=np.float64),
+        weight=config.effective_lam ** np.arange(n + 1),
     )
 
 
@@ -166,7 +166,7 @@ def exploration(m: int, pb_c_init: float, pb_c_base: float) -> float:
 
 def kept_counts(rho: float, most: int) -> np.ndarray:
     """(most + 1,) int64: max(1, ceil((1 - rho) * m)) for m = 0..most, free of float64's rounding of (1 - rho) * m."""
-    counts = np.ceil((1.0 - rho) * np.arange(most + 1, dtype=np.float64) - COUNT_SLACK)
+    counts = np.ceil((1.0 - rho) * np.arange(most + 1) - COUNT_SLACK)
     return np.maximum(1, counts).astype(np.int64)
 
 

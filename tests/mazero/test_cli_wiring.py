@@ -23,8 +23,7 @@ from training.errors import UserError
 from training.evaluation import evaluate
 from training.identity import run_key
 
-TRAIN = ["train", "--map", "3m", "--seed", "7", "--env-steps", "80", "--env", "reward_scale_rate=10", "--set", *TINY,
-         "--set", "self_play.observation=smac"]  # fmt: skip
+TRAIN = ["train", "--map", "3m", "--seed", "7", "--env-steps", "80", "--env", "reward_scale_rate=10", "--set", *TINY]
 
 
 def write_run(path, argv=TRAIN):
@@ -51,7 +50,7 @@ def trained(tmp_path_factory):
 
 def played(network, config, *, seed, episodes, simulations=None, search=True, **options):
     """The result of greedy episodes, put together by hand."""
-    env = envs.make("3m", num_envs=episodes, observation="smac", **options)
+    env = envs.make("3m", num_envs=episodes, observation="mazero", **options)
     model = make_model(network, config.inference)
     rng = np.random.default_rng(seed)
     policy = (
@@ -67,36 +66,36 @@ def answer(capsys, *argv):
     return json.loads(out)
 
 
-def test_evaluate_prints_the_whole_result_and_every_flag_matters(trained, capsys):
+def test_evaluate_prints_the_whole_result_and_every_flag_matters(trained, capsys, monkeypatch):
     path, network, config = trained
-    head = {"run": str(path), "backend": "skirmish", "map": "3m", "env": {"reward_scale_rate": 10}, "unit_data": "4.10"}
-    command = ["evaluate", "--run", str(path)]
+    made, make_env = [], cli.make_env
 
-    def by_hand(search=True, **settings):
-        return (
-            head | {"search": search} | played(network, config, search=search, **{"reward_scale_rate": 10} | settings)
-        )
+    def recorded(*arguments, **how):
+        made.append((*arguments, how))
+        return make_env(*arguments, **how)
 
-    results = [
-        (answer(capsys, *command, "--episodes", "5"), by_hand(seed=0, episodes=5)),
-        (answer(capsys, *command, "--episodes", "5", "--seed", "3"), by_hand(seed=3, episodes=5)),
-        (
-            answer(capsys, *command, "--episodes", "5", "--seed", "3", "--num-simulations", "1"),
-            by_hand(seed=3, episodes=5, simulations=1),
-        ),
-        (
-            answer(capsys, *command, "--episodes", "5", "--seed", "3", "--no-search"),
-            by_hand(search=False, seed=3, episodes=5),
-        ),
-        (
-            answer(capsys, *command, "--episodes", "1", "--env", "reward_scale_rate=20", "obs_noise=0.5"),
-            by_hand(seed=0, episodes=1, reward_scale_rate=20, obs_noise=0.5)
-            | {"env": {"reward_scale_rate": 20, "obs_noise": 0.5}},
-        ),
+    monkeypatch.setattr(cli, "make_env", recorded)
+    changed = {"reward_scale_rate": 20, "obs_noise": 0.5}
+    five = ["--episodes", "5", "--seed", "3"]
+    cases = [
+        ([], {"seed": 0, "episodes": 32}),
+        (five, {"seed": 3, "episodes": 5}),
+        ([*five, "--num-simulations", "1"], {"seed": 3, "episodes": 5, "simulations": 1}),
+        ([*five, "--no-search"], {"seed": 3, "episodes": 5, "search": False}),
+        (["--episodes", "1", "--env", "reward_scale_rate=20", "obs_noise=0.5"], {"seed": 0, "episodes": 1, **changed}),
     ]
-    for found, expected in results:
+    returns = []
+    for flags, settings in cases:
+        found = answer(capsys, "evaluate", "--run", str(path), *flags)
+        options = changed if "obs_noise" in settings else {"reward_scale_rate": 10}
+        head = {"run": str(path), "backend": "skirmish", "map": "3m", "env": options, "unit_data": "4.10"}
+        head["search"] = "--no-search" not in flags
+        expected = head | played(network, config, **settings | options)
         assert found == expected and list(found) == list(expected)
-    assert len({found["return_mean"] for found, _ in results}) == 5
+        how = {"backend": "skirmish", "num_envs": settings["episodes"], "observation": "mazero"}
+        assert made.pop() == ("3m", options, how) and not made
+        returns.append(found["return_mean"])
+    assert len({*returns}) == len(cases)
 
 
 def test_watch_films_the_trained_policy_in_one_slot(trained, capsys, monkeypatch):
@@ -116,9 +115,9 @@ def test_watch_films_the_trained_policy_in_one_slot(trained, capsys, monkeypatch
     how, one = Shooting(out=(path / "a.gif", path / "b.gif")), {"episodes": 1, "reward_scale_rate": 10}
     other = dataclasses.replace(how, seed=2, episodes=2, agent=1)
     assert told == [
-        (SearchPolicy, 1, "smac", how, {"who": "MAZero"}, played(network, config, seed=0, **one)),
-        (SearchPolicy, 1, "smac", other, {"who": "MAZero"}, played(network, config, seed=2, simulations=3, **one)),
-        (NetworkPolicy, 1, "smac", how, {"who": "MAZero"}, played(network, config, seed=0, episodes=1, search=False)),
+        (SearchPolicy, 1, "mazero", how, {"who": "MAZero"}, played(network, config, seed=0, **one)),
+        (SearchPolicy, 1, "mazero", other, {"who": "MAZero"}, played(network, config, seed=2, simulations=3, **one)),
+        (NetworkPolicy, 1, "mazero", how, {"who": "MAZero"}, played(network, config, seed=0, episodes=1, search=False)),
     ]
 
 
@@ -163,6 +162,14 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         cli.run(["evaluate", "--run", str(tmp_path / "run")])
 
 
+def test_a_network_is_played_on_the_device_of_the_flag(tmp_path, monkeypatch):
+    """The fused kernels say where they found the network."""
+    monkeypatch.setattr(cli, "check_device", lambda device: None)
+    write_run(tmp_path / "run", [*TRAIN, "inference.backend=fused"])
+    with pytest.raises(ValueError, match=r"inference.backend fused runs on the CPU, got device meta"):
+        cli.run(["evaluate", "--run", str(tmp_path / "run"), "--device", "meta"])
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -199,10 +206,10 @@ def test_train_hands_on_the_resolved_settings_and_the_budget(monkeypatch, preset
     assert arguments.overrides == [["replay.start=77"], ["search.rho=0.5"]]
 
 
-def test_the_record_is_the_config_json_of_the_run(tmp_path, capsys):
+def test_the_record_is_the_config_json_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.cli.train", lambda *_: 0)
     argv = ["train", "--map", "matrix_1", "--seed", "0", "--out", str(tmp_path / "run"), "--preset", "matrix",
-            "--env-steps", "80", "--eval-every", "40", "--eval-episodes", "2", "--set", *TINY,
-            "--progress", "none", "--stop-at", "40"]  # fmt: skip
+            "--env-steps", "80", "--eval-every", "40", "--eval-episodes", "2", "--set", *TINY]  # fmt: skip
     record = cli.record_of(argv)
     assert cli.run(argv) == 0
     assert json.loads(json.dumps(record)) == json.loads((tmp_path / "run" / "config.json").read_text())

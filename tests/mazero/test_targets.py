@@ -42,7 +42,12 @@ def test_value_targets_refuse_a_wrong_length():
 def test_the_horizon_shrinks_with_age():
     age = np.array([0, 299, 300, 899, 1200, 10_000])
     out = td_horizon(age, td_steps=5, planned_updates=1000, age_share=0.3)
-    assert out.tolist() == [5, 5, 4, 3, 1, 1]
+    assert out.tolist() == [5, 5, 4, 3, 1, 1] and out.dtype == np.int64
+
+
+def test_the_horizon_of_a_short_run_shrinks_by_one_an_update_at_most():
+    out = td_horizon(np.array([0, 1, 2, 9]), td_steps=4, planned_updates=2, age_share=0.3)
+    assert out.tolist() == [4, 3, 2, 1]
 
 
 def test_advantages_are_standardised_over_valid_children_only():
@@ -60,6 +65,6 @@ def test_awpo_weights_by_hand_with_the_cap():
     advantage = np.array([0.0, 2.0, 50.0, 3.0])
     out = policy_weights(share, advantage, awpo=True, alpha=2.0, weight_cap=3.0)
     np.testing.assert_allclose(out, [0.5, 0.3 * np.e, 0.6, 0.0], rtol=1e-6)
-    np.testing.assert_allclose(
-        policy_weights(share, advantage, awpo=False, alpha=2.0, weight_cap=3.0), share, rtol=1e-6
-    )
+    cloned = policy_weights(share, advantage, awpo=False, alpha=2.0, weight_cap=3.0)
+    np.testing.assert_allclose(cloned, share, rtol=1e-6)
+    assert out.dtype == cloned.dtype == np.float32

@@ -3,6 +3,7 @@
 import argparse
 import fcntl
 import hashlib
+import io
 import json
 import logging
 import re
@@ -230,10 +231,13 @@ def test_a_device_is_tried_before_it_is_used(monkeypatch):
     with pytest.raises(UserError, match=r"^device 'gpu' is not available \(.*\): use --device cpu$"):
         cli.check_device("gpu")
 
+    with pytest.raises(UserError, match=r"^device 'meta' is not available \(.*\): use --device cpu$"):
+        cli.check_device("meta")  # holds shapes without numbers
+
     def lacking(*size, device):
         raise AssertionError(f"no {device} in this build\nlong\nexplanation")
 
-    monkeypatch.setattr(torch, "empty", lacking)
+    monkeypatch.setattr(torch, "zeros", lacking)
     with pytest.raises(UserError, match=r"^device 'cuda' is not available \(no cuda in this build\): use --device cpu"):
         cli.check_device("cuda")
 
@@ -429,6 +433,16 @@ def test_reporters_are_told_what_to_show(tmp_path, monkeypatch, session, tensorb
     assert reporter.kinds == ["eval", "train", "eval", "absolute"]
 
 
+def test_a_run_of_a_relative_folder_lies_in_the_working_directory(tmp_path, monkeypatch, session):
+    (tmp_path / "größe").mkdir()
+    monkeypatch.chdir(tmp_path / "größe")
+    titles = []
+    monkeypatch.setattr(cli, "make_reporters", lambda *a, title, **k: titles.append(title) or [])
+    assert run_train(arguments("run", stop_at=0), **DESCRIBED, make_learner=lambda *a, **k: Toy()) == 0
+    assert titles == ["matrix_1 toy_algorithm seed=5 (größe)"]
+    assert (tmp_path / "größe" / "run" / "checkpoint.pt").is_file()
+
+
 def test_a_run_keeps_to_the_schedule_that_was_asked_for(tmp_path, monkeypatch, session):
     heard, learner = [], Toy()
     monkeypatch.setattr(cli, "train", lambda *given: heard.append(given) or 77)
@@ -461,6 +475,15 @@ def test_a_program_logs_bare_messages_and_answers_with_its_exit_code(monkeypatch
     assert cli.main(lambda argv: heard.append(argv) or 0) == 0
     assert heard == [["x"], ["a", "b"]]
     assert configured == [{"level": logging.INFO, "format": "%(message)s", "stream": sys.stderr}] * 2
+
+
+def test_what_a_terminal_cannot_show_is_escaped(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(logging, "basicConfig", lambda **kwargs: None)
+    assert cli.main(lambda argv: sys.stdout.write("größe λ\n") * 0, []) == 0
+    sys.stdout.flush()
+    assert raw.getvalue() == rb"gr\xf6\xdfe \u03bb" + b"\n"
 
 
 def test_a_mistake_of_the_user_is_one_line_and_exit_code_2_and_nothing_else_is_caught(capsys):

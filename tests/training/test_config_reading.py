@@ -1,5 +1,6 @@
 """How settings are read: presets with changes for maps, overrides, types, and the words of every refusal."""
 
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -190,6 +191,25 @@ def test_changes_for_a_map_may_bring_a_section_of_their_own_and_are_checked(pres
         load_preset(presets, "own", Outer, map_name="5m")
     with pytest.raises(UserError, match="did you mean 'count'"):
         load_preset(presets, "own", Outer, map_name="8m")
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"count: [", "is not valid YAML (while parsing"),
+        (b"count: 1\nname: \xff", "is not valid YAML ("),
+        (b"- count\n", "must hold a mapping of settings, got ['count']: correct it"),
+    ],
+)
+def test_a_preset_that_cannot_be_read_is_named(presets, raw, message):
+    (presets / "broken.yaml").write_bytes(raw)
+    with pytest.raises(UserError, match=re.escape(f"{presets / 'broken.yaml'} {message}")):
+        load_preset(presets, "broken", Outer)
+
+
+def test_a_preset_is_utf_8_whatever_the_locale_says(presets):
+    (presets / "letters.yaml").write_bytes("inner: {deep: {name: λ}}\n".encode())
+    assert load_preset(presets, "letters", Outer).inner.deep.name == "λ"
 
 
 @pytest.mark.parametrize(("name", "hint"), [("smal", "did you mean 'small'?"), ("x", "known: empty, small")])

@@ -249,6 +249,21 @@ def test_torch_models_run_the_networks_own_inference_in_their_precision(monkeypa
     assert following.policy_logits.dtype == getattr(torch, precision)
 
 
+def test_coarse_precision_is_asked_for_on_the_networks_device(monkeypatch):
+    told, autocast = [], torch.autocast
+
+    def recorded(*how):
+        told.append(how)
+        return autocast(*how)
+
+    monkeypatch.setattr(torch, "autocast", recorded)
+    network = network_of()
+    TorchModel(network).roots(observations(network, 2))
+    assert told == []
+    TorchModel(network, precision="bfloat16").roots(observations(network, 2))
+    assert told == [("cpu", torch.bfloat16)]
+
+
 def test_roots_of_a_torch_model_are_single_precision_and_its_steps_the_networks():
     network = network_of().double()
     model = TorchModel(network)
