@@ -154,11 +154,13 @@ def score_array(
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object. Raises: StudyError naming the file if it is missing or unreadable."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise StudyError(f"{path}: missing; run the study again, it continues where it stopped") from error
     except json.JSONDecodeError as error:
         raise StudyError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise StudyError(f"{path}: not valid JSON ({error}); restore it from a copy or make the run again") from error
     if not isinstance(document, dict):
         raise StudyError(f"{path}: expected one JSON object, got {type(document).__name__}")
     return document
@@ -175,15 +177,16 @@ def read_evaluations(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     records: list[dict[str, Any]] = []
     record: Any = {}
     seen: dict[int, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else error
             raise StudyError(
-                f"{path}:{number}: not valid JSON ({error.msg}); cut the line off or make the run again"
+                f"{path}:{number}: not valid JSON ({reason}); cut the line off or make the run again"
             ) from error
         if not isinstance(record, dict) or "kind" not in record:
-            raise StudyError(f"{path}:{number}: expected a JSON object with a `kind`, got {line[:60]!r}")
+            raise StudyError(f"{path}:{number}: expected a JSON object with a `kind`, got {line[:60].decode()!r}")
         try:
             validate(record)
         except ValueError as error:

@@ -91,8 +91,8 @@ def _run_progress(run: Run, directory: Path, *, budget: int, now: float) -> RunP
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        document = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
         return None
     return document if isinstance(document, dict) else None
 
@@ -100,13 +100,13 @@ def _json(path: Path) -> dict[str, Any] | None:
 def _records(path: Path) -> list[dict[str, Any]]:
     records = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return []
     for line in lines:
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except ValueError:
             continue
         if isinstance(record, dict):
             records.append(record)

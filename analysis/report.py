@@ -114,7 +114,7 @@ def publish(
     for name in names:
         if not (root / name).is_file():
             raise StudyError(f"{root / name}: missing; run the study to its end first, then publish")
-    table, page = ((root / name).read_text(encoding="utf-8") for name in names[:2])
+    table, page = ((root / name).read_text(encoding="utf-8", errors="replace") for name in names[:2])
     for name, current in (("evaluations.csv", table == as_csv(frame)), ("report.md", _seal(frame) in page)):
         if not current:
             raise StudyError(

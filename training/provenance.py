@@ -80,7 +80,7 @@ def _sessions(path: Path) -> list[Any]:
         sessions = json.loads(path.read_text())["sessions"]
         if isinstance(sessions, list) and all(isinstance(session, dict) for session in sessions):
             return sessions
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         pass
     raise UserError(f"{path} must hold the sessions of a run, got something else: restore it from a copy, or delete it")
 

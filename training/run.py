@@ -89,7 +89,7 @@ class RunDirectory:
         try:
             existing = json.loads(self.config_path.read_text())
             there = run_key(existing)
-        except (ValueError, AttributeError) as error:
+        except (ValueError, RecursionError, AttributeError) as error:
             raise UserError(f"{self.config_path} is not a readable record ({error}): move {self.path} away") from error
         if there == self.key:
             return
@@ -125,7 +125,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a run directory, it has no config.json{hint}: give the --out of a training run")
     try:
         record = json.loads(file.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is not readable JSON ({error}): restore it from a copy") from error
     lacking = [key for key in RECORD if not isinstance(record, dict) or key not in record]
     if lacking:

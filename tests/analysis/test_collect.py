@@ -131,7 +131,7 @@ def edit(root: Path, old: str, new: str) -> None:
     path = root / RUN / "metrics.jsonl"
     text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
+    path.write_text(text.replace(old, new), encoding="utf-8", errors="surrogateescape")
 
 
 FAULTS: list[tuple[Callable[[Path], object], str]] = [
@@ -167,6 +167,13 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda root: edit(root, '"win_rate": 0.9', '"win_rate": NaN'), "metrics.jsonl:10: eval record field 'win_rate'"),
     (lambda root: edit(root, '"win_rate": 0.9', '"win_rate": 1.9'), "must lie in 0..1, got 1.9"),
     (lambda root: edit(root, '"mark": 100', '"mark": 100.5'), "field 'mark' must be a finite int, got 100.5"),
+    (
+        lambda root: (root / RUN / "done.json").write_bytes(b'{"seed": "\xff"}'),
+        "done.json: not valid JSON ('utf-8' codec",
+    ),
+    (lambda root: (root / RUN / "done.json").write_text("[" * 100_000), "done.json: not valid JSON (maximum recursion"),
+    (lambda root: append(root, "[" * 100_000), "metrics.jsonl:12: not valid JSON (maximum recursion"),
+    (lambda root: edit(root, '"extra"', '"\udcff"'), "metrics.jsonl:2: not valid JSON ('utf-8' codec"),
     (lambda root: (root / RUN / "config.json").write_text("{"), "config.json:1: not valid JSON"),
     (lambda root: (root / RUN / "config.json").write_text("[]"), "expected one JSON object, got list"),
     (lambda root: append(root, '{"kind": "ev'), "metrics.jsonl:12: not valid JSON"),
