@@ -92,12 +92,19 @@ def test_memory_doubles_and_starts_with_1024_rows():
 def test_forgetting_goes_by_whole_episodes_down_to_nine_tenths():
     rng, sizes = np.random.default_rng(0), []
     replay = Replay(priority_alpha=0.6, capacity=20)
-    for length in (4, 7, 9, 1, 3, 3, 14):
+    for length in (4, 7, 9, 1, 5, 2, 14):
         replay.add(random_episode(length, rng), created=0)
         sizes.append((replay.size, replay.dropped))
-    # 20 is no more than the capacity. 21 - 18 = 3: transition 3 lies in the episode of 4; 23 - 18 = 5: in that of 7;
-    # 30 - 18 = 12: behind those of 9 and 1, in that of 3.
-    assert sizes == [(4, 0), (11, 0), (20, 0), (17, 4), (20, 4), (16, 11), (17, 24)]
+    # 20 is no more than the capacity. 21 - 18 = 3: transition 3 lies in the episode of 4. 22 - 18 = 4: in that of 7.
+    # 15 + 2 fit; 31 - 18 = 13: behind those of 9 and 1, in that of 5.
+    assert sizes == [(4, 0), (11, 0), (20, 0), (17, 4), (15, 11), (17, 11), (16, 26)]
+
+
+def test_an_episode_of_which_one_transition_is_too_many_goes_as_a_whole():
+    rng, replay = np.random.default_rng(0), Replay(priority_alpha=0.6, capacity=20)
+    for length in (4, 7, 9, 3):  # 23 - 18 = 5: the first one of the episode of 7
+        replay.add(random_episode(length, rng), created=0)
+    assert (replay.size, replay.dropped) == (12, 11)
 
 
 def test_draws_are_exponential_races_in_rising_order():
