@@ -131,7 +131,7 @@ def headline(figure: Figure, title: str, study: Study, group: Group, *, made_by:
     seeds = f"{len(study.seeds)} seed" + ("s" if len(study.seeds) > 1 else "")
     facts = f"{seeds} · {group.eval_episodes} evaluation episodes"
     lines = (title, f"backend {made_by}", facts, note)
-    for text, down, look in zip(lines, HEADER_LINES, (TITLE, SMALL, SMALL, SMALL), strict=True):
+    for text, down, look in zip(lines, HEADER_LINES, (TITLE, SMALL, SMALL, SMALL)):
         figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)
 
 

@@ -73,10 +73,10 @@ class Replay:
         length = len(episode.reward)
         new = {name: getattr(episode, name) for name in FIELDS}
         top = float(self.priority.max()) if self.size else 1.0
-        new["priority"] = np.full(length, top, np.float64)
-        new["created"] = np.full(length, created, np.int64)
-        new["episode_start"] = np.full(length, self.size, np.int64)
-        new["episode_end"] = np.full(length, self.size + length, np.int64)
+        new["priority"] = np.full(length, top)
+        new["created"] = np.full(length, created)
+        new["episode_start"] = np.full(length, self.size)
+        new["episode_end"] = np.full(length, self.size + length)
         self._reserve(new, self.size + length)
         for name, rows in new.items():
             self._arrays[name][self.size : self.size + length] = rows

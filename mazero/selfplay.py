@@ -42,7 +42,7 @@ class ObservationStack:
 
 def draw_children(result: SearchResult, *, temperature: float, rng: np.random.Generator) -> np.ndarray:
     """One child per root, with probability proportional to visit count ** (1 / temperature). Returns (B,) int64."""
-    share = np.where(result.mask, result.visit_counts.astype(np.float64), 0.0)
+    share = np.where(result.mask, result.visit_counts, 0.0)
     share /= share.max(axis=1, keepdims=True)
     return _draw(share ** (1.0 / temperature), rng)
 

@@ -24,5 +24,5 @@ def best_of(scores: np.ndarray, legal: np.ndarray, rng: np.random.Generator) -> 
     tied = count > 1
     if tied.any():
         rank = np.floor(rng.random(tied.sum()) * count[tied])  # which of them
-        best[tied] = (equals[tied].cumsum(-1) > rank[:, None]).argmax(-1)
+        best[tied] = (equals[tied].cumsum(1) > rank[:, None]).argmax(1)
     return best

@@ -87,7 +87,7 @@ class EpisodeStore:
             self._grow(max(room + room // 2, self.num_rows + steps + 1, 1024))
             room = len(self._rows["reward"])
         newest = (self._count - 1) % capacity
-        start = (int(self._first[newest]) + int(self._length[newest]) + 1) % room if self._count else 0
+        start = (int(self._first[newest]) + int(self._length[newest]) + 1) % room
         rows = (start + np.arange(steps + 1)) % room
         for name in ("obs", "state", "avail"):
             self._rows[name][rows] = getattr(episode, name)

@@ -85,7 +85,7 @@ class Packed:
         plan["observation"], plan["representation"], plan["rest"] = inputs, len(representation), len(rest)
         plan["support"], plan["widest"] = config.support, padded(max(widths))
         plan["tile"] = samples_in_a_tile(n)
-        return np.array([dense[i] for i in range(at)], kernels.DENSE)
+        return np.array([dense[i] for i in range(at)])
 
     def _attention(self, layer: AttentionLayer) -> list[np.void]:
         """The four Linears of an encoder layer, features of the heads reordered, queries scaled."""
@@ -112,9 +112,9 @@ class Packed:
         """weight (K, N), bias (N,) or None for zeros."""
         k, width = weight.shape
         n = padded(width)
-        wide = np.zeros((k, n), np.float32)
+        wide = np.zeros((k, n))
         wide[:, :width] = weight
-        offsets = np.zeros(n, np.float32)
+        offsets = np.zeros(n)
         if bias is not None:
             offsets[:width] = bias
         record = np.zeros(1, kernels.DENSE)[0]
@@ -130,7 +130,7 @@ class Packed:
 
     def _rows(self, rows: np.ndarray, width: int) -> int:
         """Rows padded with zeros to `width`; returns their offset."""
-        wide = np.zeros((len(rows), width), np.float32)
+        wide = np.zeros((len(rows), width))
         wide[:, : rows.shape[1]] = rows
         return self._add(wide)
 
@@ -155,7 +155,7 @@ def _numpy(tensor: torch.Tensor) -> np.ndarray:
 def _joint(weight: torch.Tensor, n_agents: int, stride: int) -> np.ndarray:
     """Weight (N, n * H) of a layer over all agents -> (n * stride, N): rows of zeros for the padding of each agent."""
     out, joint = weight.shape
-    wide = np.zeros((out, n_agents, stride), np.float32)
+    wide = np.zeros((out, n_agents, stride))
     wide[:, :, : joint // n_agents] = _numpy(weight).reshape(out, n_agents, -1)
     return wide.reshape(out, -1).T
 

@@ -220,13 +220,13 @@ def _check_shapes(
     hidden: torch.Tensor, reward: torch.Tensor, value: torch.Tensor, logits: torch.Tensor, root: Root
 ) -> None:
     b = root.value.shape[0]
-    wanted = {
-        "next hidden": root.hidden.shape,
-        "reward": (b,),
-        "value": (b,),
-        "policy_logits": root.policy_logits.shape,
-    }
-    for (name, shape), found in zip(wanted.items(), (hidden, reward, value, logits), strict=True):
+    parts = (
+        ("next hidden", hidden, root.hidden.shape),
+        ("reward", reward, (b,)),
+        ("value", value, (b,)),
+        ("policy_logits", logits, root.policy_logits.shape),
+    )
+    for name, found, shape in parts:
         if tuple(found.shape) != tuple(shape):
             raise ValueError(f"the model must return a {name} of shape {tuple(shape)}, got {tuple(found.shape)}")
 

@@ -136,6 +136,7 @@ def caption(group: str, title: str, note: str) -> list[str]:
 
 def legend(figure: Figure) -> list[tuple[str, str, str, str]]:
     (box,) = figure.legends
+    assert not box.get_frame_on()
     names = [text.get_text() for text in box.get_texts()]
     handles = [line for line in box.legend_handles if isinstance(line, Line2D)]
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -88,7 +89,9 @@ def test_nothing_is_drawn_over_anything_else() -> None:
     assert bottom.y0 >= 0 and abs((bottom.x0 + bottom.x1) / 2 - figure.bbox.x1 / 2) < 2
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record is UTF-8, also where ASCII is Python's own default."""
+    monkeypatch.setattr(io, "text_encoding", lambda encoding, stacklevel=2: encoding or "ascii")
     record, out = tmp_path / "bench.json", tmp_path / "cost.png"
     text = json.dumps(RECORD, ensure_ascii=False)
     record.write_text(text.replace("a processor", "ein Prozessor für Türme"), encoding="utf-8")

@@ -249,6 +249,21 @@ def test_gradients_are_clipped_by_their_global_norm(most):
     assert 1e-3 < norm < 1e3
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_update_asks_for_its_precision_by_name(monkeypatch, precision):
+    """The default of a GPU is another one: float16."""
+    learner, asked = made(f"optimiser.precision={precision}", steps=40), []
+    batch, autocast = learner.draw(0).batch, torch.autocast
+
+    def recorded(*arguments, **options):
+        asked.append((arguments, options))
+        return autocast(*arguments, **options)
+
+    monkeypatch.setattr(torch, "autocast", recorded)
+    optimise(learner.network, learner.optimiser, batch, learner.config)
+    assert asked[0] == (("cpu", torch.bfloat16), {"enabled": precision == "bfloat16"})
+
+
 @pytest.mark.parametrize("name", ["loss", "gradient_norm"])
 def test_an_update_that_is_not_finite_changes_no_weight(monkeypatch, name):
     learner = made(steps=48)

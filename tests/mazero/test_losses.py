@@ -3,11 +3,13 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from mazero.config import LossConfig
-from mazero.losses import Batch, batch_loss, consistency_loss, halve_gradient, policy_loss, unroll
+from mazero.losses import Batch, batch_loss, consistency_loss, cross_entropy, halve_gradient, policy_loss, unroll
 from mazero.networks import MAZeroNetwork, NetworkConfig
+from mazero.transforms import expected_scalar, two_hot
 
 SMALL = NetworkConfig(hidden_size=8, mlp_sizes=(8,), head_size=8, attention_layers=1, attention_heads=2, dropout=0.0)
 
@@ -125,8 +127,6 @@ def test_a_small_batch_can_be_fitted():
 
 def naive_loss(net, b, config):
     """Sample by sample and step by step, on the layers of inference, from the formula in the module's docstring."""
-    from mazero.transforms import two_hot
-
     steps, total = b.action.shape[1], 0.0
     for s in range(len(b.value)):
         hidden, loss = net.represent(b.obs[s : s + 1, 0]), 0.0
@@ -172,3 +172,80 @@ def test_loss_and_gradients_are_those_of_a_plain_restatement():
         torch.testing.assert_close(
             gradient, gradients[1][1][name], rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+def test_every_number_of_a_batch_is_that_of_plain_loops():
+    """The returned loss, root values and logged means; two of 5 * (4 + 3) targets lie beyond h(x) = 5, x = 34.6."""
+    net, b, config = network(a=4), batch(size=5, a=4), LossConfig(value=0.3, consistency=0.7)
+    real, value, reward = torch.ones(5, 4), b.value.clone(), b.reward.clone()
+    real[1, 2:], real[3, 1:], value[0, 2], reward[4, 1] = 0, 0, 40.0, -36.0
+    b = changed(b, real=real, value=value, reward=reward, importance=torch.linspace(0.2, 1.0, 5))
+    sums = dict.fromkeys(("loss_value", "loss_reward", "loss_policy", "loss_consistency", "policy_entropy"), 0.0)
+    roots, loss = [], 0.0
+    states = unroll(net, b.obs[:, 0], b.action)
+    for s in range(5):
+        parts = dict.fromkeys(("value", "reward", "policy", "consistency"), 0.0)
+        for k in range(4):
+            hidden = states[s : s + 1, k]
+            logits, own = net.value_logits(hidden)[0], torch.log_softmax(net.policy_logits(hidden)[0], -1)
+            parts["value"] -= (two_hot(value[s, k], 5) * torch.log_softmax(logits, -1)).sum().item()
+            for c in range(2):
+                chosen = sum(own[i, b.joint_actions[s, k, c, i]].item() for i in range(2))
+                parts["policy"] -= (real[s, k] * b.policy_weight[s, k, c]).item() * chosen
+            if k == 0:
+                roots.append(expected_scalar(logits).item())
+                sums["policy_entropy"] -= sum((own[i] * own[i].exp()).sum().item() for i in range(2)) / 10
+            else:
+                logits = net.reward_logits(hidden, b.action[s : s + 1, k - 1])[0]
+                parts["reward"] -= (two_hot(reward[s, k - 1], 5) * torch.log_softmax(logits, -1)).sum().item()
+                both = net.predictor(net.project(hidden))[0], net.project(net.represent(b.obs[s : s + 1, k]))[0]
+                cosine = (both[0] @ both[1]) / (both[0].norm() * both[1].norm())
+                parts["consistency"] -= (real[s, k] * cosine).item()
+        for name, part in parts.items():
+            sums[f"loss_{name}"] += part / 5 / 3
+        whole = parts["reward"] + parts["policy"] + 0.3 * parts["value"] + 0.7 * parts["consistency"]
+        loss += b.importance[s].item() * whole / 5 / 3
+    found, predicted, means = batch_loss(net, b, config)
+    np.testing.assert_allclose(predicted.numpy(), roots, rtol=1e-4, atol=1e-6)
+    numbers = {name: mean.item() for name, mean in means.items()}
+    assert numbers == pytest.approx(sums | {"loss": loss, "targets_clipped": 2 / 35}, rel=1e-4, abs=1e-6)
+    assert found.item() == means["loss"].item() and found.requires_grad
+    assert not any(mean.requires_grad for mean in (predicted, *means.values()))
+
+
+def test_without_a_weight_consistency_is_neither_computed_nor_logged():
+    net, b = network(), batch()
+    net.project = None
+    loss, _, means = batch_loss(net, b, LossConfig(consistency=0.0))
+    assert "loss_consistency" not in means
+    expected = means["loss_reward"] + means["loss_policy"] + 0.25 * means["loss_value"]
+    torch.testing.assert_close(loss, expected)
+
+
+def test_root_values_are_read_in_single_precision_whatever_the_update_runs_in():
+    net, b = network(), batch()
+    logits = torch.randn(16, 11, generator=torch.Generator().manual_seed(2))
+    net.value_logits = lambda hidden: logits
+    with torch.autocast("cpu", torch.bfloat16):
+        _, predicted, means = batch_loss(net, b, LossConfig())
+    assert torch.equal(predicted, expected_scalar(logits.view(4, 4, 11)[:, 0]))
+    assert {mean.dtype for mean in means.values()} == {torch.float32}
+
+
+def test_cross_entropy_by_hand_over_the_last_axis():
+    log_p = torch.log(
+        torch.tensor([[[0.5, 0.5], [0.25, 0.75]], [[0.125, 0.875], [0.2, 0.8]], [[0.1, 0.9], [0.6, 0.4]]])
+    )
+    target = torch.tensor([1.0, 0.0]).expand(3, 2, 2)
+    expected = [[math.log(2), math.log(4)], [math.log(8), math.log(5)], [math.log(10), -math.log(0.6)]]
+    np.testing.assert_allclose(cross_entropy(log_p + 3.0, target).numpy(), expected, rtol=1e-5)
+
+
+def test_policy_loss_is_taken_position_by_position():
+    b, logits = batch(size=5, n=3, a=4), torch.randn(5, 4, 3, 4, generator=torch.Generator().manual_seed(3))
+    out = policy_loss(logits, b.joint_actions, b.policy_weight)
+    assert out.shape == (5, 4)
+    for s, k in np.ndindex(5, 4):
+        log_p = logits[s, k].log_softmax(-1)
+        per_action = [sum(log_p[i, own] for i, own in enumerate(joint)) for joint in b.joint_actions[s, k]]
+        torch.testing.assert_close(out[s, k], -(b.policy_weight[s, k] * torch.stack(per_action)).sum())

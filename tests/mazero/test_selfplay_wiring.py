@@ -265,10 +265,11 @@ def test_children_own_intervals_as_wide_as_their_share():
     assert draw_uniformly(many, Fixed(0.0, 0.24, 0.26, 0.49, 0.51, 0.99)).tolist() == [0, 0, 1, 1, 2, 3]
 
 
-def test_a_cold_temperature_takes_the_most_visited_without_overflow():
-    many = result_of([[300, 299, 0]])
-    assert draw_children(many, temperature=1e-3, rng=Fixed(0.9)).tolist() == [0]
-    assert draw_children(many, temperature=1e-3, rng=Fixed(0.99)).tolist() == [1]
+def test_a_cold_temperature_takes_the_most_visited_without_overflow_or_underflow():
+    """(299 / 300) ** 1000 = 0.035: beside it the first child owns 0.966. Every root has a scale of its own."""
+    many = result_of([[300, 299, 0], [2, 1, 0]])
+    assert draw_children(many, temperature=1e-3, rng=Fixed(0.96, 0.99)).tolist() == [0, 0]
+    assert draw_children(many, temperature=1e-3, rng=Fixed(0.97, 0.0)).tolist() == [1, 0]
 
 
 def test_greedy_never_takes_a_child_that_does_not_exist():

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mazero.transforms import expected_scalar, squash, two_hot, unsquash
+from mazero.transforms import beyond_support, expected_scalar, squash, two_hot, unsquash
 
 
 def test_squash_by_hand():
@@ -40,3 +40,25 @@ def test_two_hot_by_hand_and_at_the_edges():
 
 def test_uniform_logits_stand_for_zero():
     assert expected_scalar(torch.zeros(4, 11)).abs().max().item() < 1e-6
+
+
+def test_only_what_lies_beyond_the_last_atom_is_clipped():
+    """h(3) = 1.003 and h(0) = 0, which the support of one atom still holds."""
+    assert beyond_support(torch.tensor([3.0, -3.0, 0.0]), 1).tolist() == [True, True, False]
+    assert beyond_support(torch.tensor([3.0, 0.0]), 0).tolist() == [True, False]
+    assert beyond_support(torch.tensor([[3.0, -8.0]]), 2).tolist() == [[False, True]]
+
+
+def test_heads_of_any_shape_are_read_and_coded_along_the_last_axis():
+    """Near-certain logits stand for their atom: h(3) = 1.003, so the inverse of 1 lies just below 3."""
+    atoms = torch.tensor([[0, 1, -2], [2, -1, 1]])
+    logits = 60.0 * torch.nn.functional.one_hot(atoms + 3, 7).double()
+    torch.testing.assert_close(expected_scalar(logits), unsquash(atoms.double()))
+    assert expected_scalar(logits[0, 1]).item() == pytest.approx(2.988, abs=1e-3)
+    coded = two_hot(unsquash(atoms.double()), 3)
+    torch.testing.assert_close(coded, torch.nn.functional.one_hot(atoms + 3, 7).double(), atol=1e-9, rtol=0)
+
+
+def test_transforms_stay_on_their_device():
+    assert two_hot(torch.empty(2, 3, device="meta"), 5).device.type == "meta"
+    assert expected_scalar(torch.empty(2, 11, device="meta")).device.type == "meta"

@@ -82,6 +82,17 @@ def test_a_checkpoint_is_read_as_data_only_and_to_the_cpu(tmp_path, monkeypatch)
     assert asked == [{"map_location": "cpu", "weights_only": True}]
 
 
+def test_an_array_is_written_without_a_copy_of_it(tmp_path, monkeypatch):
+    given, save = [], torch.save
+    monkeypatch.setattr(torch, "save", lambda plain, file: given.append(plain["a"]) or save(plain, file))
+    array = np.arange(6).reshape(2, 3)
+    for value, shared in ((array, True), (array.T, False), (array[:, :2], False)):
+        checkpoint.save(tmp_path / "c.pt", {"a": value})
+        written = given.pop()["numpy array"].numpy()
+        assert np.shares_memory(written, array) == shared and written.tolist() == value.tolist()
+        assert written.flags.c_contiguous
+
+
 REMEDY = "restore it from a copy, or move the run directory away to start the run anew"
 
 

@@ -88,6 +88,9 @@ def test_actions_are_kept_small_and_come_back_as_indices(actions, kind):
     assert {name: array.dtype.type for name, array in store._rows.items()} == {
         "obs": np.float32, "state": np.float32, "avail": np.bool_, "actions": kind, "reward": np.float32,
     }  # fmt: skip
+    state = store.state_dict()
+    assert (state["length"].dtype, state["length"].tolist(), state["terminated"].dtype) == (np.int64, [3], np.bool_)
+    assert (state["terminated"].tolist(), state["count"]) == ([one.terminated], 1)
     batch = store.batch(np.array([0]))
     np.testing.assert_array_equal(batch.actions, one.actions)
     kinds = {name: getattr(batch, name).dtype.type for name in ("actions", "last_action", "now", "after", "terminated")}

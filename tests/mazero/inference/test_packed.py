@@ -57,6 +57,7 @@ def test_the_plan_and_all_weights(n, obs_size, n_actions):
         "widest": padded(max(obs_size, n_actions, 3 * 24)), "tile": samples_in_a_tile(n),
     }  # fmt: skip
     assert {name: plan[name] for name in numbers} == numbers and packed.plan.shape == (1,)
+    assert type(samples_in_a_tile(n)) is int and packed.dense.dtype == kernels.DENSE
     assert packed.dense.shape == (9 + 2 * 4 + 3 + 2,) and packed.weights.dtype == np.float32
 
     def linear(name, norm=None):

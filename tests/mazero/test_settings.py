@@ -1,0 +1,65 @@
+"""Which settings are taken and which refused, at the very edges, and what the refusal says."""
+
+import re
+
+import pytest
+
+from mazero.config import LossConfig, OptimiserConfig, ReplayConfig, SelfPlayConfig, TargetConfig
+
+LEAST_ONE = "{name} must be at least 1, got 0"
+POSITIVE = "{name} must be positive, got 0"
+SHARE = "{name} must lie in [0, 1], got {value}"
+REFUSED = [
+    (SelfPlayConfig, {"num_envs": 0}, LEAST_ONE),
+    (SelfPlayConfig, {"temperature": 0}, POSITIVE + ": 1 samples by visit counts"),
+    (ReplayConfig, {"start": 0}, "start must be at least 1 environment step, got 0"),
+    (ReplayConfig, {"start": 10, "capacity": 9}, "capacity (9) must not be below start (10)"),
+    *[
+        (ReplayConfig, {name: value}, SHARE)
+        for name in ("priority_alpha", "beta_start", "beta_end")
+        for value in (-0.1, 1.1)
+    ],
+    *[(TargetConfig, {name: 0}, LEAST_ONE) for name in ("unroll_steps", "td_steps", "target_interval")],
+    *[(TargetConfig, {"reanalyze_ratio": value}, SHARE + ": it is a share of samples") for value in (-0.1, 1.1)],
+    (TargetConfig, {"td_age_share": 0}, POSITIVE),
+    (TargetConfig, {"prefetch": 2}, "prefetch must be 0 or 1 batches, got 2"),
+    (TargetConfig, {"value_bootstrap": "mean"}, "value_bootstrap must be one of predicted, search, got 'mean'"),
+    *[(LossConfig, {name: 0}, POSITIVE) for name in ("awpo_alpha", "weight_cap")],
+    *[
+        (LossConfig, {name: -0.1}, f"{name} must not be negative, got -0.1: it is the weight of a loss")
+        for name in ("value", "consistency")
+    ],
+    (LossConfig, {"policy_weight": "raw"}, "policy_weight must be one of visits, importance, got 'raw'"),
+    *[
+        (OptimiserConfig, {name: 0}, POSITIVE)
+        for name in ("learning_rate", "adam_epsilon", "gradient_norm", "updates_per_env_step")
+    ],
+    (OptimiserConfig, {"batch_size": 0}, LEAST_ONE),
+    (OptimiserConfig, {"precision": "half"}, "precision must be one of float32, bfloat16, got 'half'"),
+]  # fmt: skip
+TAKEN = [
+    (SelfPlayConfig, {"num_envs": 1, "temperature": 0.01}),
+    (ReplayConfig, {"start": 1, "capacity": 1, "priority_alpha": 0, "beta_start": 0, "beta_end": 0}),
+    (ReplayConfig, {"capacity": None, "priority_alpha": 1, "beta_start": 1, "beta_end": 1}),
+    (TargetConfig, {"unroll_steps": 1, "td_steps": 1, "target_interval": 1, "reanalyze_ratio": 0}),
+    (TargetConfig, {"td_age_share": 0.01, "reanalyze_ratio": 1, "prefetch": 0, "value_bootstrap": "predicted"}),
+    (TargetConfig, {"prefetch": 1, "value_bootstrap": "search"}),
+    (LossConfig, {"awpo_alpha": 0.1, "weight_cap": 0.1, "value": 0, "consistency": 0, "policy_weight": "visits"}),
+    (LossConfig, {"policy_weight": "importance"}),
+    (OptimiserConfig, {"learning_rate": 1e-9, "adam_epsilon": 1e-9, "gradient_norm": 1e-9, "batch_size": 1}),
+    (OptimiserConfig, {"updates_per_env_step": 0.01, "precision": "float32"}),
+    (OptimiserConfig, {"precision": "bfloat16"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "message"), REFUSED)
+def test_a_setting_without_a_meaning_is_refused(kind, values, message):
+    name, value = list(values.items())[-1]
+    with pytest.raises(ValueError, match=f"^{re.escape(message.format(name=name, value=value))}$"):
+        kind(**values)
+
+
+@pytest.mark.parametrize(("kind", "values"), TAKEN)
+def test_the_edges_of_what_has_a_meaning_are_taken(kind, values):
+    made = kind(**values)
+    assert {name: getattr(made, name) for name in values} == values
