@@ -86,10 +86,7 @@ def _resolve(arguments: argparse.Namespace, algorithm: registry.Algorithm, confi
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    if arguments.episodes < 1:
-        raise UserError(f"episodes must be at least 1, got {arguments.episodes}")
-    if arguments.seed < 0:
-        raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
+    cli.check_play(arguments)
     record = _read_run(arguments)
     policy, env, options = _load(arguments, record, num_envs=arguments.episodes)
     result = evaluate(policy, env, seed=arguments.seed)

@@ -26,6 +26,7 @@ from training.cli import (
     add_policy_flag,
     add_train_flags,
     check_device,
+    check_play,
     describe,
     evaluation_options,
     flat_overrides,
@@ -99,10 +100,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    if arguments.episodes < 1:
-        raise UserError(f"episodes must be at least 1, got {arguments.episodes}")
-    if arguments.seed < 0:
-        raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
+    check_play(arguments)
     record = _read_run(arguments)
     policy, env, options = _load(arguments, record, num_envs=arguments.episodes)
     result = evaluate(policy, env, seed=arguments.seed)

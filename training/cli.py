@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 EXIT_BAD_INPUT = 2
 MOST_SEED = 2**63
+MOST_EPISODES = 100_000
 TEXT_OPTIONS = ("game_version",)  # their values are texts though they may look like numbers: 4.10 is not 4.1
 
 
@@ -147,6 +148,21 @@ def evaluation_options(arguments: argparse.Namespace, record: Mapping[str, Any],
     return options
 
 
+def check_play(arguments: argparse.Namespace) -> None:
+    """Raises: UserError unless episodes and seed of `evaluate` can be played."""
+    _check_episodes("episodes", arguments.episodes)
+    if arguments.seed < 0:
+        raise UserError(f"seed must be a non-negative integer, got {arguments.seed}")
+
+
+def _check_episodes(name: str, count: int) -> None:
+    """Raises: UserError for none, or for more than are played side by side."""
+    if count < 1:
+        raise UserError(f"{name} must be at least 1, got {count}")
+    if count > MOST_EPISODES:
+        raise UserError(f"{name} must be at most {MOST_EPISODES}, got {count}: they are played side by side in memory")
+
+
 def set_up_process(threads: int) -> None:
     """Use `threads` CPU threads in torch and numba, and keep freed memory. Raises: UserError for too many threads."""
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
@@ -175,8 +191,7 @@ def describe(
     """
     if not 0 <= arguments.seed < MOST_SEED:
         raise UserError(f"seed must be an integer in 0..2**63 - 1, got {arguments.seed}")
-    if arguments.eval_episodes < 1:
-        raise UserError(f"eval-episodes must be at least 1, got {arguments.eval_episodes}")
+    _check_episodes("eval-episodes", arguments.eval_episodes)
     schedule, options = _schedule(arguments), env_options(arguments)
     if schedule.env_steps < start:
         raise UserError(

@@ -24,6 +24,7 @@ from training.seeding import absolute_seed, evaluation_seed
 logger = logging.getLogger(__name__)
 
 EXIT_DIVERGED = 3
+MOST_MARKS = 100_000  # evaluations of a run; far more than anybody wants, few enough to list
 SAVING_SHARE = 0.05  # most of a run's time that goes into checkpoints: a large replay takes many seconds to write
 
 
@@ -76,6 +77,11 @@ class Schedule:
             raise ValueError(
                 f"eval_every must lie in 1..env_steps ({self.env_steps}), got {self.eval_every}: "
                 f"give the environment steps between evaluations"
+            )
+        if self.env_steps // self.eval_every > MOST_MARKS:
+            raise ValueError(
+                f"env_steps / eval_every must be at most {MOST_MARKS}, got {self.env_steps} / {self.eval_every}: "
+                f"evaluate less often"
             )
         if not 0 < self.checkpoint_seconds < math.inf:
             raise ValueError(f"checkpoint_seconds must be positive and finite, got {self.checkpoint_seconds}")
@@ -185,7 +191,7 @@ def _run(
             rows=rows,
         )
 
-    run_seed = run.key["seed"] or 0
+    run_seed = run.key["seed"]
     with StopSignal() as stop:
         next_save = time.monotonic() + schedule.checkpoint_seconds
         while True:

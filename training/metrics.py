@@ -132,6 +132,8 @@ def read_records(path: Path, kind: str | None = None) -> Iterator[dict[str, Any]
                 return
             try:
                 record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise ValueError(f"expected a JSON object, got {line[:60].rstrip()!r}")
                 validate(record)
             except ValueError as error:
                 raise ValueError(f"{path}:{number}: not a metrics record: {error}") from error

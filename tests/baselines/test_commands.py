@@ -52,7 +52,7 @@ def test_defaults_of_every_subcommand():
     def parsed(*words):
         return vars(build_parser().parse_args(words))
 
-    common = {"run": Path("r"), "env": [], "threads": 1, "device": "cpu"}
+    common = {"run": Path("r"), "best": False, "env": [], "threads": 1, "device": "cpu"}
     assert parsed("evaluate", "--run", "r") == {"command": "evaluate", "episodes": 32, "seed": 0, **common}
     film = {"out": [], "force": False, "episodes": 1, "seed": 0, "agent": None, "size": 640, "fps": 20}
     assert parsed("watch", "--run", "r") == {"command": "watch", **film, "loops_per_frame": 2, **common}

@@ -36,6 +36,11 @@ def refusal(capsys, program, command):
         (["--eval-every", "0"], "eval_every must lie in 1..env_steps (80), got 0"),
         (["--eval-every", "81"], "eval_every must lie in 1..env_steps (80), got 81"),
         (["--eval-episodes", "-3"], "eval-episodes must be at least 1, got -3"),
+        (["--eval-episodes", str(10**12)], "eval-episodes must be at most 100000, got 1000000000000"),
+        (
+            ["--env-steps", str(10**30), "--eval-every", "7"],
+            "env_steps / eval_every must be at most 100000, got 1000000",
+        ),
         (["--checkpoint-every", "nan"], "checkpoint_seconds must be positive and finite, got nan"),
         (["--checkpoint-every", "-5"], "checkpoint_seconds must be positive and finite, got -5.0"),
         (["--stop-at", "-1"], "stop_at must not be negative, got -1"),
@@ -99,7 +104,11 @@ def test_a_search_without_simulations(tmp_path, capsys, command, number):
 @pytest.mark.parametrize("program", RUNS)
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [(["--episodes", "0"], "episodes must be at least 1, got 0"), (["--seed", "-1"], "seed must be a non-negative")],
+    [
+        (["--episodes", "0"], "episodes must be at least 1, got 0"),
+        (["--episodes", "100001"], "episodes must be at most 100000, got 100001: they are played side by side"),
+        (["--seed", "-1"], "seed must be a non-negative"),
+    ],
 )
 def test_a_bad_flag_of_evaluate(tmp_path, capsys, program, flags, message):
     assert message in refusal(capsys, program, ["evaluate", "--run", str(tmp_path), *flags])

@@ -245,7 +245,13 @@ def test_a_corrupt_checkpoint_stops_the_run_before_anything_is_overwritten(tmp_p
     assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == before
 
 
-BAD = [{"env_steps": 0}, {"eval_every": 0}, {"eval_every": 31}, {"stop_at": -1}]
+BAD = [
+    {"env_steps": 0},
+    {"eval_every": 0},
+    {"eval_every": 31},
+    {"stop_at": -1},
+    {"env_steps": 100_001, "eval_every": 1},
+]
 BAD += [{"checkpoint_seconds": value} for value in (0, -1, float("nan"), float("inf"))]
 
 

@@ -125,7 +125,7 @@ def test_a_checkpoint_before_the_first_record_vouches_for_an_empty_file(tmp_path
     assert path.read_bytes() == json.dumps(RUN).encode() + b"\n" and kept.bytes == path.stat().st_size
 
 
-@pytest.mark.parametrize("bad", ["{oops", json.dumps({k: v for k, v in EVAL.items() if k != "mark"}), ""])
+@pytest.mark.parametrize("bad", ["{oops", "3", "[1]", json.dumps({k: v for k, v in EVAL.items() if k != "mark"}), ""])
 def test_a_broken_line_is_named_by_its_number(tmp_path, bad):
     path = tmp_path / "m.jsonl"
     path.write_text(f"{json.dumps(RUN)}\n{bad}\n{json.dumps(EVAL)}\n")
