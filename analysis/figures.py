@@ -26,6 +26,7 @@ from analysis.statistics import Array, Estimate
 from analysis.study import FIGURES, Group, Study, StudyError
 from analysis.style import Look, headline, looks, panels, paper_style, save, steps_axis, thousands
 
+EACH = "each evaluation"
 BAND = "band: 95 % bootstrap interval"
 BAR = "bar: 95 % bootstrap interval"
 DIAMOND: dict[str, Any] = {"markersize": 5, "markerfacecolor": "white", "markeredgewidth": 1.2, "zorder": 4}
@@ -50,9 +51,7 @@ def draw_all(frame: pd.DataFrame, study: Study, directory: Path, *, only: str | 
 
 def win_rate(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     """Win rate over environment steps, one panel per map: mean over seeds, its interval, and a thin line per seed."""
-    figure = _curves(
-        frame, study, group, column="win_rate", label="Win rate", title=f"{group.title}: win rate of each evaluation"
-    )
+    figure = _curves(frame, study, group, column="win_rate", label="Win rate", title=f"{group.title}: win rate")
     for axes in figure.axes:
         axes.set_ylim(-0.03, 1.03)
     return figure
@@ -60,7 +59,7 @@ def win_rate(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
 
 def episode_return(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     """Mean evaluation return over environment steps, in the same layout. Every panel has its own scale."""
-    title = f"{group.title}: episode return of each evaluation"
+    title = f"{group.title}: episode return"
     return _curves(frame, study, group, column="return_mean", label="Episode return", title=title, share_y=False)
 
 
@@ -78,10 +77,11 @@ def sample_efficiency(frame: pd.DataFrame, study: Study, group: Group) -> Figure
     over = f" over {len(group.maps)} maps" if len(group.maps) > 1 else f" on {group.maps[0]}"
     headline(
         figure,
-        f"{group.title}: sample efficiency{over}, by each evaluation",
+        f"{group.title}: sample efficiency{over}",
         study,
         group,
         made_by=made_by(frame, group),
+        score=EACH,
         note=BAND,
     )
     sns.despine(figure)
@@ -115,11 +115,12 @@ def final(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
         _algorithm_rows(axes, style, group.algorithms)
     headline(
         figure,
-        f"{group.title}: win rate of the last evaluation, at {thousands(group.env_steps)} environment steps",
+        f"{group.title}: win rate after {thousands(group.env_steps)} environment steps",
         study,
         group,
         made_by=made_by(frame, group),
-        note=f"{BAR}, dot: run, diamond: best policy again (absolute)",
+        score="last evaluation",
+        note=f"{BAR}, dot: run, diamond: absolute",
     )
     sns.despine(figure)
     return figure
@@ -180,7 +181,7 @@ def steps_to(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     note += ", hatched: at most half got there" if len(cells) > 1 else ""
     headline(
         figure,
-        f"{group.title}: environment steps to an evaluation with a win rate",
+        f"{group.title}: environment steps to a win rate",
         study,
         group,
         made_by=made_by(frame, group),
@@ -222,7 +223,8 @@ def _curves(
         steps_axis(axes, group, ticks=4 if wide else 5)
     axes_list[0].set_ylabel(label)
     _legend(figure, style, group, columns=legend_columns)
-    headline(figure, title, study, group, made_by=made_by(frame, group), note=f"line: mean, thin: seed, {BAND}")
+    note = f"line: mean, thin: seed, {BAND}"
+    headline(figure, title, study, group, made_by=made_by(frame, group), score=EACH, note=note)
     sns.despine(figure)
     return figure
 

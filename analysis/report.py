@@ -122,7 +122,6 @@ def publish(
             )
     kept = {out / name for name in names}
     old = [path for figure in FIGURES for path in out.glob(f"figures/*/{figure}.png")]
-    old += [path for table in TABLES for suffix in ("csv", "md") for path in out.glob(f"tables/{table}.{suffix}")]
     for path in {*old} - kept:
         path.unlink()
     written = []

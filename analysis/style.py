@@ -122,14 +122,16 @@ def panels(
     return figure, axes[:count]
 
 
-def headline(figure: Figure, title: str, study: Study, group: Group, *, made_by: str, note: str = "") -> None:
-    """Title, and below it what every figure must say: what made it, seeds, episodes, what bands and bars mean.
+def headline(
+    figure: Figure, title: str, study: Study, group: Group, *, made_by: str, score: str = "evaluations", note: str = ""
+) -> None:
+    """Title, and below it what every figure must say: what made it, seeds, which score, what bands and bars mean.
 
-    Args: made_by: as of `analysis.collect.made_by`.
+    Args: made_by: as of `analysis.collect.made_by`. score: which evaluations the numbers are of.
     """
     width, height = figure.get_size_inches()
     seeds = f"{len(study.seeds)} seed" + ("s" if len(study.seeds) > 1 else "")
-    facts = f"{seeds} · {group.eval_episodes} evaluation episodes"
+    facts = f"{seeds} · {score} of {group.eval_episodes} episodes"
     lines = (title, f"backend {made_by}", facts, note)
     for text, down, look in zip(lines, HEADER_LINES, (TITLE, SMALL, SMALL, SMALL)):
         figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)

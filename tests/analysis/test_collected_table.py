@@ -196,10 +196,10 @@ def test_what_does_not_fit_is_named_whole(small: tuple[Study, Path]) -> None:
     assert fault(study, root) == f"{done}: identity is 'other', the run's is {identity!r}; {away}"
     restored()
     metrics.write_bytes(kept[metrics] + b"\n" + kept[metrics].splitlines(keepends=True)[0])
-    assert fault(study, root).startswith(f"{metrics}:7: not valid JSON (Expecting value)")
+    assert fault(study, root).startswith(f"{metrics}:8: not valid JSON (Expecting value)")
     restored()
     lines = kept[metrics].decode().splitlines(keepends=True)
-    metrics.write_text("".join([*lines, lines[0]]), encoding="utf-8")
+    metrics.write_text("".join([*lines[:-1], lines[0], lines[-1]]), encoding="utf-8")
     assert fault(study, root).startswith(f"{metrics}: not what the run wrote when it ended (its checksum in done.json")
     change(done, metrics_sha256=digest(metrics.parent))
     assert len(collect.collect(study, root)) == 24

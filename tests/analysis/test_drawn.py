@@ -27,6 +27,7 @@ from tests.analysis.measured import (
     LABELS,
     MARKS,
     WIN_RATES,
+    absolute,
     areas_of,
     exact_interval,
     measured,
@@ -37,7 +38,7 @@ from tests.analysis.synthetic import make_study, study_document
 
 MARKERS = {"mazero": "o", "no_awpo": "s", "qmix": "D"}
 MADE_BY = {"smac": "backend skirmish, unit data 4.10", "matrix": "backend matrix"}
-FACTS = {"smac": "2 seeds · 32 evaluation episodes", "matrix": "2 seeds · 8 evaluation episodes"}
+EPISODES = {"smac": 32, "matrix": 8}
 TITLES = {"smac": "SMAC", "matrix": "Matrix games"}
 MAPS = {"smac": ["3m"], "matrix": ["matrix_1", "matrix_2"]}
 DOT, GREY, LIGHT = to_hex("0.15"), to_hex("0.35"), to_hex("0.6")
@@ -120,6 +121,11 @@ def rows(figure: Figure) -> dict[float, str]:
     return {number(y): text.get_text() for y, text in zip(first.get_yticks(), first.get_yticklabels(), strict=True)}
 
 
+def again(row: int, key: str, final: float) -> tuple[str, str, str, str, list[Point]]:
+    """The diamond of the absolute win rate."""
+    return "_absolute", COLOURS[key], "None", "D", [(number(absolute(final)), number(row))]
+
+
 def panel(**parts: Any) -> dict[str, Any]:
     """A description, of which most panels share some parts."""
     known = {"frame": {"left", "bottom"}, "lines": [], "bands": [], "bars": [], "texts": []}
@@ -130,8 +136,8 @@ def captions(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.texts]
 
 
-def caption(group: str, title: str, note: str) -> list[str]:
-    return [f"{TITLES[group]}: {title}", MADE_BY[group], FACTS[group], note]
+def caption(group: str, title: str, note: str, *, score: str = "each evaluation") -> list[str]:
+    return [f"{TITLES[group]}: {title}", MADE_BY[group], f"2 seeds · {score} of {EPISODES[group]} episodes", note]
 
 
 def legend(figure: Figure) -> list[tuple[str, str, str, str]]:
@@ -271,7 +277,7 @@ def test_final(data: tuple[pd.DataFrame, Study], group: str) -> None:
             low, high = IQM[key][1][-1]
             pairs = zip(seeds_of("matrix_1", key, -1), seeds_of("matrix_2", key, -1), strict=True)
             dots = ("_seed", DOT, "None", ".", apart(row, [value for pair in pairs for value in pair]))
-            lines += [*estimate(row, key, low, IQM[key][0][-1], high), dots]
+            lines += [*estimate(row, key, low, IQM[key][0][-1], high), dots, again(row, key, IQM[key][0][-1])]
         wanted.append(("all maps (IQM)", lines))
     for name in MAPS[group]:
         lines = []
@@ -281,12 +287,13 @@ def test_final(data: tuple[pd.DataFrame, Study], group: str) -> None:
             lines += [
                 *estimate(row, key, *bounds),
                 ("_seed", DOT, "None", ".", apart(row, [first, second])),
+                again(row, key, bounds[1]),
             ]
         wanted.append((name, lines))
     assert [described(axes) for axes in figure.axes] == [
         panel(
             title=title,
-            names=("Final win rate", ""),
+            names=("Win rate", ""),
             limits=((-0.04, 1.04), (2.55, -0.55)),
             ticks={0: "0.0", 0.5: "0.5", 1: "1.0"},
             grid=(True, False),
@@ -296,8 +303,9 @@ def test_final(data: tuple[pd.DataFrame, Study], group: str) -> None:
     ]
     assert rows(figure) == dict(enumerate(LABELS.values()))
     steps = {"smac": 400, "matrix": 200}[group]
-    note = "bar: 95 % bootstrap interval, dot: run"
-    assert captions(figure) == caption(group, f"win rate after {steps} environment steps", note)
+    note = "bar: 95 % bootstrap interval, dot: run, diamond: absolute"
+    title = f"win rate after {steps} environment steps"
+    assert captions(figure) == caption(group, title, note, score="last evaluation")
 
 
 def test_improvement(data: tuple[pd.DataFrame, Study]) -> None:
@@ -332,7 +340,7 @@ def test_improvement(data: tuple[pd.DataFrame, Study]) -> None:
         )
     assert rows(figure) == {0: "without AWPO", 1: "QMIX"}
     note = "bar: 95 % bootstrap interval, dotted: no difference"
-    assert captions(figure) == caption("matrix", "probability of improvement", note)
+    assert captions(figure) == caption("matrix", "probability of improvement", note, score="evaluations")
 
 
 def test_improvement_where_the_reference_does_not_run(data: tuple[pd.DataFrame, Study]) -> None:
@@ -396,7 +404,7 @@ def test_steps_to(data: tuple[pd.DataFrame, Study], group: str) -> None:
     for axes in figure.axes:  # how many got there stands right of the budget, inside the panel
         assert all(budget < text.get_position()[0] < 1.35 * budget for text in axes.texts)
     note = "bar: median over seeds, dot: seed, right: seeds that got there, hatched: at most half got there"
-    assert captions(figure) == caption(group, "environment steps to a win rate", note)
+    assert captions(figure) == caption(group, "environment steps to a win rate", note, score="evaluations")
 
 
 def test_a_single_panel_has_no_room_to_explain_the_hatching(data: tuple[pd.DataFrame, Study]) -> None:

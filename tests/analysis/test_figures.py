@@ -62,7 +62,10 @@ def test_every_figure_states_backend_seeds_and_episodes(
     text = texts(draw(data, name, group))
     assert text.startswith(chosen.title)
     made_by = "skirmish, unit data 4.10" if group == "smac" else "matrix"
-    assert f"\nbackend {made_by}\n2 seeds · {chosen.eval_episodes} evaluation episodes\n" in text
+    score = {"final": "last evaluation", "improvement": "evaluations", "steps_to": "evaluations"}.get(
+        name, "each evaluation"
+    )
+    assert f"\nbackend {made_by}\n2 seeds · {score} of {chosen.eval_episodes} episodes\n" in text
 
 
 def test_win_rate_curves(data: tuple[Study, pd.DataFrame]) -> None:

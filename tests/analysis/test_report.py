@@ -82,12 +82,14 @@ A toy study.
 
 ## What was measured
 
-**SMAC** on backend `skirmish`: 3m; 400 environment steps per run, evaluated every 200 on 32 greedy episodes; seeds 5, \
-2; presets mazero: laptop, qmix: published. Environment options: sight_scale = 0.5, obs_noise = 0.1. `skirmish` is \
-this suite's own simulator, not StarCraft II; its unit data: 4.10.
+**SMAC** on backend `skirmish`: 3m; 400 environment steps per run, evaluated every 200 on 32 greedy episodes \
+(absolute: 10 times as many, by the policy of the best evaluation); seeds 5, 2; presets mazero: laptop, qmix: \
+published. Environment options: sight_scale = 0.5, obs_noise = 0.1. `skirmish` is this suite's own simulator, not \
+StarCraft II; its unit data: 4.10.
 
 **Matrix games** on backend `matrix`: matrix_1, matrix_2; 200 environment steps per run, evaluated every 100 on 8 \
-greedy episodes; seeds 5, 2; presets mazero: matrix, qmix: matrix.
+greedy episodes (absolute: 10 times as many, by the policy of the best evaluation); seeds 5, 2; presets mazero: \
+matrix, qmix: matrix.
 
 Intervals are 95% percentile intervals of a stratified bootstrap over seeds (10,000 repetitions, arXiv 2108.13264). \
 With 2 seeds they show little more than the range of what was seen: read them as such.

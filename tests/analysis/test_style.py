@@ -98,8 +98,8 @@ def test_headline(study: Study) -> None:
     one = replace(study, seeds=(3,))
     style.headline(figure, "Another", one, study.groups["matrix"], made_by="matrix")
     assert [text.get_text() for text in figure.texts] == [
-        *("A title", "backend skirmish", "2 seeds · 32 evaluation episodes", "bar: so"),
-        *("Another", "backend matrix", "1 seed · 8 evaluation episodes", ""),
+        *("A title", "backend skirmish", "2 seeds · evaluations of 32 episodes", "bar: so"),
+        *("Another", "backend matrix", "1 seed · evaluations of 8 episodes", ""),
     ]
     for text, down in zip(figure.texts, 2 * style.HEADER_LINES, strict=True):  # inches from the upper left corner
         assert text.get_position() == pytest.approx((style.HEADER_INDENT / 4, 1 - down / 5))

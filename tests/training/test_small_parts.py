@@ -9,8 +9,9 @@ import pytest
 
 from training import memory, watch
 from training.errors import Diverged, UserError, require_finite
-from training.evaluation import ABSOLUTE_TIMES, evaluate, pooled
+from training.evaluation import evaluate, pooled
 from training.greedy import best_of
+from training.metrics import ABSOLUTE_TIMES
 from training.seeding import STREAMS, Streams, absolute_seed, draw_seed, evaluation_seed
 from training.throughput import Throughput
 
