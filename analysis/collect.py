@@ -267,7 +267,8 @@ def _check_config(study: Study, run: Run, path: Path) -> dict[str, Any]:
     if identity.run_key(found) != identity.run_key(wanted):
         there = {**identity.settings(found), "seed": found.get("seed")}
         difference = identity.first_difference(there, {**identity.settings(wanted), "seed": run.seed})
-        key, old, new = difference or ("settings", "others", "these")
+        assert difference is not None  # keys are made of what is compared
+        key, old, new = difference
         hint = "; backends are never mixed" if key == "backend" else ""
         raise StudyError(
             f"{path}: {key} is {old!r}, the study expects {new!r}{hint}; move the run away and make it again"
