@@ -39,3 +39,8 @@ def test_values_and_masks_are_one_longer_than_rewards():
 def test_equal_advantages_are_not_divided_by_zero():
     result = standardized(np.array([2.0, 2.0, 2.5]), np.array([True, True, False]))
     np.testing.assert_allclose(result, [0.0, 0.0, 0.5 / 1e-5])
+
+
+def test_a_round_may_be_one_step():
+    returns, advantage = gae_returns(np.ones((1, 1)), np.array([[2.0], [4.0]]), np.ones((2, 1)), gamma=0.5, lam=0.7)
+    assert (returns.tolist(), advantage.tolist()) == ([[3.0]], [[1.0]])
