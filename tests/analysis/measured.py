@@ -112,3 +112,12 @@ def exact_interval(statistic: Callable[..., float], *matrices: np.ndarray) -> tu
     """The 2.5 % and 97.5 % quantile of a statistic over all resamplings of all matrices."""
     values = sorted(float(statistic(*drawn)) for drawn in itertools.product(*(list(resamplings(m)) for m in matrices)))
     return values[int(0.025 * len(values))], values[int(0.975 * len(values))]
+
+
+def beats(x: np.ndarray, y: np.ndarray) -> float:
+    """Share of pairs of runs on a map in which x is better, a tie counting one half; mean over maps."""
+    shares = []
+    for column in range(x.shape[1]):
+        pairs = [(a, b) for a in x[:, column] for b in y[:, column]]
+        shares.append(sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs) / len(pairs))
+    return sum(shares) / len(shares)

@@ -11,7 +11,7 @@ import pytest
 from analysis import statistics
 from analysis.collect import score_array
 from analysis.statistics import Estimate, improvement, improvement_interval, interval, interval_curve, iqm
-from tests.analysis.measured import MARKS, WIN_RATES, measured
+from tests.analysis.measured import MARKS, WIN_RATES, beats, measured
 
 Loop = Callable[[np.ndarray], float]
 RNG = np.random.default_rng(8)
@@ -64,15 +64,6 @@ def test_scores() -> None:
         ]
         assert (found.value, found.low, found.high) == pytest.approx((matrix.mean(), *ends(drawn)), rel=1e-12)
         assert seen == [count, 1]
-
-
-def beats(x: np.ndarray, y: np.ndarray) -> float:
-    """Mean over maps of the share of pairs of runs in which x is better, ties counting one half."""
-    shares = []
-    for column in range(x.shape[1]):
-        pairs = [(a, b) for a in x[:, column] for b in y[:, column]]
-        shares.append(sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs) / len(pairs))
-    return sum(shares) / len(shares)
 
 
 @pytest.mark.parametrize("size", [7, 25, 100])  # repetitions of one chunk

@@ -19,6 +19,7 @@ from tests.analysis.measured import (
     SEEDS,
     WIN_RATES,
     areas_of,
+    beats,
     exact_interval,
     measured,
     seeds_of,
@@ -150,15 +151,6 @@ def test_aggregate(data: tuple[pd.DataFrame, Study]) -> None:
                 row |= estimate(metric, statistic(final), *exact_interval(statistic, final))
             wanted.append(row | estimate("area_under_curve_iqm", middle(area), *exact_interval(middle, area)))
     same(tables.aggregate(*data), wanted)
-
-
-def beats(x: np.ndarray, y: np.ndarray) -> float:
-    """Share of pairs of runs on a map in which x is better, a tie counting one half; mean over maps."""
-    shares = []
-    for column in range(x.shape[1]):
-        pairs = [(a, b) for a in x[:, column] for b in y[:, column]]
-        shares.append(sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs) / len(pairs))
-    return sum(shares) / len(shares)
 
 
 def scores_of(group: str, key: str) -> dict[str, np.ndarray]:

@@ -7,48 +7,24 @@ import signal
 
 import pytest
 
+from tests.training.toy import Toy
 from training.errors import UserError, require_finite
 from training.loop import EXIT_DIVERGED, Schedule, train
 from training.metrics import ABSOLUTE_TIMES, read_records, without_clock
 from training.run import RunDirectory
 
 
-class Counter:
-    """Does three environment steps a call; its 'win rate' follows from its state, so any loss of state shows."""
+class Counter(Toy):
+    """A toy that sends a signal to its own process after some update."""
 
     def __init__(self, signal_at=None, number=signal.SIGTERM):
-        self.env_steps = self.updates = self.episodes = 0
-        self.signal_at, self.number, self.seeds = signal_at, number, []
-        self.weights = 0  # of the policy: as many as updates, unless others were put in
+        super().__init__()
+        self.signal_at, self.number = signal_at, number
 
     def advance(self):
-        self.env_steps += 3
-        self.updates += 1
-        self.weights = self.updates
-        self.episodes = self.env_steps // 6
+        super().advance()
         if self.signal_at == self.updates:
             os.kill(os.getpid(), self.number)
-
-    def evaluate(self, seed):
-        self.seeds.append(seed)
-        share = (self.weights * 37 % 101) / 101
-        return {"num_episodes": 4, "win_rate": share, "return_mean": share, "return_std": 0.0, "length_mean": 6.0}
-
-    def policy_state(self):
-        return {"weights": self.weights}
-
-    def load_policy_state(self, state):
-        self.weights = state["weights"]
-
-    def drain_metrics(self):
-        return {"loss": 1.0 / (1 + self.updates)} if self.updates else {}
-
-    def state_dict(self):
-        return {"counts": (self.env_steps, self.updates, self.episodes)}
-
-    def load_state_dict(self, state):
-        self.env_steps, self.updates, self.episodes = state["counts"]
-        self.weights = self.updates
 
 
 def start(path, learner, *, seed=0, rho=0.5, **schedule):
@@ -87,7 +63,7 @@ def test_the_absolute_metric_is_the_best_policy_played_again_more_often_on_other
 def test_of_equally_good_policies_the_one_with_the_larger_return_then_the_later_is_the_best(tmp_path):
     class Equal(Counter):
         def evaluate(self, seed):
-            returns = {0: 1.0, 4: 2.0, 7: 2.0, 10: 0.0}
+            returns = {0: 1.0, 40: 2.0, 70: 2.0, 100: 0.0}
             return super().evaluate(seed) | {"win_rate": 0.5, "return_mean": returns[self.weights]}
 
     start(tmp_path / "a", Equal())

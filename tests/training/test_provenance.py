@@ -1,35 +1,11 @@
 """Where a result comes from: one record a session; what git says only where it speaks of our sources."""
 
 import json
-import os
-import subprocess
 
 import pytest
 
+from tests.training.conftest import git
 from training import provenance
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A small checkout, committed, in the place of ours."""
-    root = tmp_path / "checkout"
-    for name in provenance.SOURCES:
-        (root / name).mkdir(parents=True)
-        (root / name / "code.py").write_text(f"NAME = {name!r}\n")
-    (root / provenance.LOCK).write_text("numpy==2.4.6\n")
-    (root / ".gitignore").write_text("results/\n")
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
-        git(root, *command)
-    monkeypatch.setattr(provenance, "ROOT", root)
-    return root
-
-
-def git(root, *arguments):
-    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
-    done = subprocess.run(
-        ["git", *arguments], cwd=root, check=True, capture_output=True, text=True, env=os.environ | who
-    )
-    return done.stdout.strip()
 
 
 def collect(**changes):

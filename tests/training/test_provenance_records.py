@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,33 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.conftest import git
 from training import provenance
 from training.errors import UserError
 
-IDENTITY = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
 ASKED = {"backend": "skirmish", "threads": 3, "device": "cpu", "command": ["python", "-m", "mazero"]}
-
-
-def git(root, *command):
-    done = subprocess.run(
-        ["git", *command], cwd=root, check=True, capture_output=True, text=True, env=os.environ | IDENTITY
-    )
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A small checkout, committed, in the place of ours."""
-    root = tmp_path / "checkout"
-    for name in provenance.SOURCES:
-        (root / name).mkdir(parents=True)
-        (root / name / "code.py").write_text(f"NAME = {name!r}\n")
-    (root / provenance.LOCK).write_text("numpy==2.4.6\n")
-    (root / ".gitignore").write_text("*.log\n")
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
-        git(root, *command)
-    monkeypatch.setattr(provenance, "ROOT", root)
-    return root
 
 
 @pytest.fixture
