@@ -43,10 +43,10 @@ test-durability: $(STAMP) ## 200 kills and 100 damages each of small MAZero and 
 	$(ENV) $(BIN)/python -m tests.durability.mutations --count 100 --json results/durability/mutations.json
 	$(ENV) $(BIN)/python -m tests.durability.kills --kills 200 --json results/durability/kills.json
 
-test-mutants: $(STAMP) ## small errors put into the code, which tests must notice: hours, a sample of 800 takes one and a half
+test-mutants: $(STAMP) ## small errors put into the code, which tests must notice: a sample takes an hour and more
 	mkdir -p results/mutants
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-mutants.lock
-	$(ENV) $(BIN)/python -m tests.mutants.score --sample 800 --json results/mutants/score.json
+	$(ENV) $(BIN)/python -m tests.mutants.score --sample 600 --json results/mutants/score.json
 
 test-gpu: $(STAMP) ## needs a CUDA device
 	$(ENV) $(BIN)/python -m pytest -q -m gpu

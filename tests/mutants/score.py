@@ -1,4 +1,4 @@
-"""The mutation score of the default tests: `python -m tests.mutants.score --sample 800 --seed 0 --json score.json`.
+"""The mutation score of the default tests: `python -m tests.mutants.score --sample 600 --seed 0 --json score.json`.
 
 mutmut makes every mutant of the functions of mazero, baselines, training and analysis that `[tool.mutmut]` in
 pyproject.toml does not leave out, and finds out which tests run which function. A random sample of the mutants is then
@@ -82,7 +82,7 @@ def difference(name: str) -> str:
 def main() -> int:
     """Print, and with --json write, the score and the survivors. Returns: 1 if the score is below --least."""
     parser = argparse.ArgumentParser(description="mutation score of the default tests")
-    parser.add_argument("--sample", type=int, default=800, help="mutants to try (default: %(default)s)")
+    parser.add_argument("--sample", type=int, default=600, help="mutants to try (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="tried side by side (default: %(default)s)")
     parser.add_argument("--least", type=float, default=0.9, help="score to reach (default: %(default)s)")
