@@ -27,6 +27,14 @@ class Counter(Toy):
             os.kill(os.getpid(), self.number)
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_are_heard():
+    """Also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def start(path, learner, *, seed=0, rho=0.5, **schedule):
     run = RunDirectory(path)
     with run.claim({"config": {"rho": rho}, "seed": seed}):
