@@ -83,8 +83,7 @@ class RowFiles:
 
     def keep(self) -> None:
         """The checkpoint that names what was written is in place: remove the files it has no use for."""
-        self._tables |= self._written
-        self._written = {}
+        self._tables, self._written = self._written, {}
         used = {chunk.file for chunks in self._tables.values() for chunk in chunks}
         for path in self._folder.glob("*.rows"):
             if path.stem.isdigit() and int(path.stem) not in used:
@@ -112,7 +111,7 @@ class RowFiles:
 
     def remove(self) -> None:
         """Remove all files: the run is over."""
-        self._tables, self._written = {}, {}
+        self._written = {}
         self.keep()
         if self._folder.is_dir() and not any(self._folder.iterdir()):
             self._folder.rmdir()

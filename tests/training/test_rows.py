@@ -95,6 +95,13 @@ def test_files_all_of_whose_rows_are_dropped_are_removed_when_no_checkpoint_name
     assert list(run.sizes()) == ["4.rows"]  # names are not used again
 
 
+def test_a_table_that_is_not_saved_any_more_leaves_no_files(tmp_path):
+    run = Run(tmp_path)
+    run.save(Table(10))
+    checkpoint.save(tmp_path / "c.pt", {"other": 1}, rows=run.files)
+    assert run.sizes() == {}
+
+
 def test_rows_before_the_first_wanted_one_are_not_written(tmp_path):
     run, table = Run(tmp_path), Table(end=10, dropped=4)
     run.save(table)
