@@ -21,7 +21,7 @@ CAPTIONS = {
     "return": "Mean return of the same evaluation episodes.",
     "sample_efficiency": "Interquartile mean of the win rate over all runs and maps of the group.",
     "final": "Win rate of the last evaluation, with every seed; diamond: absolute, a run's best policy played again. "
-    "In the tables, late is the mean over the last five evaluations.",
+    "In the tables, late is the mean over the last five evaluations of the second half of the budget.",
     "improvement": "Probability that a run of the first algorithm beats a run of another, ties counting one half.",
     "steps_to": "Environment steps to the first evaluation at or above a win rate.",
 }

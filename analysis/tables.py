@@ -50,7 +50,7 @@ LATE = 5  # last evaluations, whose mean is steadier than the last one: on some 
 def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     """One row per run: what it cost and where it ended.
 
-    `final_win_rate` is that of the last evaluation, `late_win_rate` the mean over the last `LATE` of them,
+    `final_win_rate` is that of the last evaluation, `late_win_rate` the mean over the last `LATE` in the second half,
     `absolute_win_rate` that of the best one's policy, played again on other seeds (the absolute metric of Gorsane et
     al. 2022, arXiv 2209.10485); NaN where a table is older than that.
     """
@@ -66,7 +66,7 @@ def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                 **_place(study, group, run.map, run.algorithm),
                 "seed": run.seed,
                 "final_win_rate": last["win_rate"],
-                "late_win_rate": float(own["win_rate"].iloc[-LATE:].mean()),
+                "late_win_rate": float(own.loc[own["mark"] > group.env_steps / 2, "win_rate"].iloc[-LATE:].mean()),
                 "absolute_win_rate": last["absolute_win_rate"],
                 "area_under_curve": float(area),
                 "final_return": last["return_mean"],

@@ -68,6 +68,9 @@ def test_publish_copies_a_page_that_still_works_alone(done: tuple[Path, list[str
     command = (out / "COMMAND.md").read_text(encoding="utf-8")
     assert "```\nmake toy\n```" in command
     assert "- commit: 0123abc" in command and "- backend: matrix, skirmish" in command and "- seeds: 0, 1" in command
+    new = tmp_path / "nothing" / "there yet"
+    assert main(["publish", str(root), *options, "--out", str(new)]) == 0
+    assert (new / "report.md").read_bytes() == (out / "report.md").read_bytes()
     # 6 runs of 4 minutes and 12 of 2
     assert "- cost: 18 runs, 0.80 hours of run time in all, longest run 4.0 minutes, 4,854 environment steps" in command
 
