@@ -123,7 +123,7 @@ def test_a_git_that_hangs_is_given_up(checkout, monkeypatch):
 
 
 def test_the_command_is_what_a_person_would_type(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/work/mazero/__main__.py", "train", "--map", "3m"])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/mazero/__main__.py", "train", "--map", "3m"])
     assert provenance.command_line("mazero") == ["python", "-m", "mazero", "train", "--map", "3m"]
 
 
