@@ -127,11 +127,12 @@ def train(
     Args: run: claimed. report: makes the reporters, told after how many environment steps the run goes on.
     Returns: 0 when the budget is done or `stop_at` was reached, 128 + number after a signal, EXIT_DIVERGED where the
       learner's numbers are no longer finite.
-    A run that is finished already is left as it is.
+    A run that is finished already is left as it is, but for rows that a kill left behind.
     Raises: UserError, and nothing is changed, if checkpoint or metrics are not those of this run.
     """
     if run.finished:
         logger.info("%s is finished already", run.path)
+        RowFiles(run.rows_path).remove()  # left behind by a kill right after the end
         return 0
     state, rows = _Progress(schedule), RowFiles(run.rows_path)
     kept = _resume(learner, run, state, rows) if run.checkpoint_path.exists() else None

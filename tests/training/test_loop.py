@@ -145,9 +145,11 @@ def test_a_run_under_nohup_outlives_its_terminal(tmp_path):
 def test_a_finished_run_is_left_alone(tmp_path):
     start(tmp_path / "a", Counter())
     before = (tmp_path / "a" / "metrics.jsonl").read_bytes()
+    (tmp_path / "a" / "rows").mkdir()
+    (tmp_path / "a" / "rows" / "0.rows").write_bytes(b"killed before these were removed")
     learner = Counter()
     assert start(tmp_path / "a", learner) == 0
-    assert learner.env_steps == 0
+    assert learner.env_steps == 0 and not (tmp_path / "a" / "rows").exists()
     assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == before
 
 
