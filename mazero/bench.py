@@ -277,7 +277,7 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
         for episode, _ in learner.self_play.step(
             learner.model, explore=True, search_rng=learner.streams.search, actor_rng=learner.streams.actor
         ):
-            learner.replay.add(episode, created=0)
+            learner.replay.add(episode)
         steps += config.self_play.num_envs
         if steps == 4 * config.self_play.num_envs:  # kernels are compiled
             steps, began = 0, time.perf_counter()

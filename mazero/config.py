@@ -10,9 +10,17 @@ from mazero.networks import NetworkConfig
 from mazero.search import SearchConfig
 
 PRESETS = Path(__file__).parent / "presets"
-VALUE_TARGETS = ("predicted", "search")
+VALUE_TARGETS = ("predicted", "searched", "stored")
+REUSES = ("draw", "period")
+PADDINGS = ("random", "zero")
+HALVINGS = ("dynamics", "state")
 POLICY_WEIGHTS = ("visits", "importance")
 PRECISIONS = ("float32", "bfloat16")
+
+
+def _require_one_of(settings: object, name: str, known: tuple[str, ...]) -> None:
+    if getattr(settings, name) not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(settings, name)!r}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,8 @@ class ReplayConfig:
     """Prioritised replay over transitions (Schaul et al. 2015)."""
 
     start: int = 300
-    """Environment steps stored before learning starts; until then acting is random among the sampled joint actions."""
+    """Environment steps of finished episodes before learning starts; until then acting is random among the sampled
+    joint actions. Their updates are made up for then (as released: updates follow all transitions collected)."""
     capacity: int | None = None
     """Most environment steps kept (oldest episodes go first); null keeps everything, as the paper's runs do."""
     priority_alpha: float = 0.6
@@ -66,11 +75,18 @@ class TargetConfig:
     td_steps: int = 5
     """Steps of the value target's return at most; shortened as the data ages."""
     td_age_share: float = 0.3
-    """One step less for each such share of all planned updates that a transition is old."""
+    """The horizon loses a step for every `td_age_share` x (planned updates) environment steps collected since. The two
+    units are the release's: at 0.5 updates a step and a share of 0.3, 0.15 of the budget is worth one step."""
     value_bootstrap: str = "predicted"
-    """`predicted`: target network's value at the real observation; `search`: stored root value of the search."""
+    """`predicted`: target network's value at the real observation (the release's "pred-re"); `searched`: root value of
+    a fresh search there ("root-re"); `stored`: root value of the search of self-play ("root")."""
     reanalyze_ratio: float = 1.0
     """Share of the samples whose policy targets are searched afresh with the target network."""
+    search_reuse: str = "draw"
+    """`draw`: a position is searched anew at every draw, as released. `period`: once per target network; later draws
+    until the next copy use the same search, which would only have differed by its random draws."""
+    padding_action: str = "random"
+    """Actions that the model is unrolled with beyond an episode's end: `random`, or `zero`, as released."""
     write_back: bool = False
     """Whether fresh searches replace the stored ones (a departure: the release throws them away)."""
     target_interval: int = 200
@@ -91,8 +107,9 @@ class TargetConfig:
             raise ValueError(f"td_age_share must be positive, got {self.td_age_share}")
         if self.prefetch not in (0, 1):
             raise ValueError(f"prefetch must be 0 or 1 batches, got {self.prefetch}")
-        if self.value_bootstrap not in VALUE_TARGETS:
-            raise ValueError(f"value_bootstrap must be one of {', '.join(VALUE_TARGETS)}, got {self.value_bootstrap!r}")
+        _require_one_of(self, "value_bootstrap", VALUE_TARGETS)
+        _require_one_of(self, "search_reuse", REUSES)
+        _require_one_of(self, "padding_action", PADDINGS)
 
 
 @dataclass(frozen=True)
@@ -109,6 +126,11 @@ class LossConfig:
     """w(c): `visits` = n_c / N (the release's "sharp"); `importance` = pi beta_hat / beta (its "raw")."""
     value: float = 0.25
     consistency: float = 2.0
+    consistency_beyond_end: bool = False
+    """Whether states beyond an episode's end should agree with its last observation (as released), or are masked."""
+    halved_gradient: str = "dynamics"
+    """Where the gradient is halved: `dynamics`, on the way into every step of the model (MuZero, appendix G); `state`,
+    in every unrolled state, so that its value, policy and consistency losses are halved as well (as released)."""
 
     def __post_init__(self) -> None:
         for name in ("awpo_alpha", "weight_cap"):
@@ -117,8 +139,8 @@ class LossConfig:
         for name in ("value", "consistency"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}: it is the weight of a loss")
-        if self.policy_weight not in POLICY_WEIGHTS:
-            raise ValueError(f"policy_weight must be one of {', '.join(POLICY_WEIGHTS)}, got {self.policy_weight!r}")
+        _require_one_of(self, "policy_weight", POLICY_WEIGHTS)
+        _require_one_of(self, "halved_gradient", HALVINGS)
 
 
 @dataclass(frozen=True)
@@ -142,8 +164,7 @@ class OptimiserConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        _require_one_of(self, "precision", PRECISIONS)
 
 
 @dataclass(frozen=True)

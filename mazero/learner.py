@@ -23,6 +23,7 @@ from mazero.networks import MAZeroNetwork
 from mazero.reanalyze import make_batch
 from mazero.replay import Replay
 from mazero.search import Workspace
+from mazero.searches import FreshSearches, PeriodSearches
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
 from mazero.transforms import beyond_support, squash, unsquash
 from training.errors import UserError, require_finite
@@ -119,6 +120,7 @@ class MAZeroLearner:
         self.model = make_model(self.network, config.inference)
         self.target_model = make_model(self.target, config.inference)
         self.reanalyze_workspace = Workspace()
+        self.searches = self._make_searches()
         settings = config.optimiser
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True
@@ -134,6 +136,13 @@ class MAZeroLearner:
         self._warned = False
         self._seconds = {"self_play": 0.0, "targets": 0.0, "update": 0.0}
 
+    def _make_searches(self) -> FreshSearches | PeriodSearches:
+        """Where policy targets come from."""
+        config, rng, workspace = self.config, self.streams.reanalyze, self.reanalyze_workspace
+        if config.targets.search_reuse == "draw":
+            return FreshSearches(self.target_model, config, rng=rng, workspace=workspace)
+        return PeriodSearches(self.target_model, config, seed=draw_seed(rng), workspace=workspace)
+
     def advance(self) -> None:
         """One vector step of self-play, then the updates it calls for."""
         learning = self.replay.size >= self.config.replay.start
@@ -144,7 +153,7 @@ class MAZeroLearner:
         self._seconds["self_play"] += time.perf_counter() - began
         self.env_steps += self.self_play.env.num_envs
         for episode, outcome in ended:
-            self.replay.add(episode, created=self.updates)
+            self.replay.add(episode)
             self.episodes += 1
             self._means.add(outcome)
         # Steps played before learning starts are made up for when it does: while the model learns from them, the
@@ -193,12 +202,11 @@ class MAZeroLearner:
             positions,
             importance,
             target=self.target_model,
+            searches=self.searches,
             config=config,
-            updates=update,
             planned_updates=self.planned_updates,
             rng=self.streams.reanalyze,
             device=self.device,
-            workspace=self.reanalyze_workspace,
         )
         self._seconds["targets"] += time.perf_counter() - began
         return Drawn(positions, batch)
@@ -228,6 +236,8 @@ class MAZeroLearner:
             self.target.load_state_dict(self._next_target.state_dict())
             self._next_target.load_state_dict(self.network.state_dict())
             self.target_model.weights_changed()
+            if isinstance(self.searches, PeriodSearches):
+                self.searches.renew()
         values = torch.stack(list(scalars.values())).tolist()  # one transfer
         facts = dict(zip(scalars, values, strict=True))
         require_finite(facts)
@@ -264,6 +274,8 @@ class MAZeroLearner:
         """Means since the last call, and how the wall time was spent."""
         means = self._means.drain()
         if means:
+            if isinstance(self.searches, PeriodSearches):
+                means |= self.searches.drain_counts()
             means |= {f"{name}_seconds": round(spent, 3) for name, spent in self._seconds.items()}
             self._seconds = dict.fromkeys(self._seconds, 0.0)
         return means
@@ -277,6 +289,7 @@ class MAZeroLearner:
             "optimiser": self.optimiser.state_dict(),
             "self_play": self.self_play.state_dict(),
             "replay": self.replay.state_dict(),
+            "searches": self.searches.state_dict() if isinstance(self.searches, PeriodSearches) else None,
             "streams": self.streams.state_dict(),
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self._on_gpu else None,
@@ -294,6 +307,8 @@ class MAZeroLearner:
         self.optimiser.load_state_dict(state["optimiser"])
         self.self_play.load_state_dict(state["self_play"])
         self.replay.load_state_dict(state["replay"])
+        if isinstance(self.searches, PeriodSearches):
+            self.searches.load_state_dict(state["searches"])
         self.streams.load_state_dict(state["streams"])
         torch.set_rng_state(state["torch_rng"].cpu())
         if self._on_gpu and state["cuda_rng"] is not None:  # dropout draws there

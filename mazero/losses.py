@@ -40,7 +40,7 @@ def unroll(network: MAZeroNetwork, obs: Tensor, action: Tensor) -> Tensor:
 
     Args:
       obs: (B, n, S * O).    action: (B, U, n).
-    Returns: (B, U + 1, n, H); the gradient is halved on the way into every dynamics step.
+    Returns: (B, U + 1, n, H); the gradient is halved on the way from one unrolled state into the next.
     """
     hidden = network.represent(obs)
     states = [hidden]
@@ -90,9 +90,12 @@ def batch_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tupl
     states = unroll(network, batch.obs[:, 0], batch.action)  # (B, U + 1, n, H)
     bound = network.config.support
     size = batch.value.shape[0]
+    reward_states = states[:, 1:]
+    if config.halved_gradient == "state":  # the release's hook sits on the output of a step, behind the reward head
+        states = torch.cat((states[:, :1], halve_gradient(states[:, 1:])), dim=1)
     # .float(): losses are taken in single precision, whatever the matrix products were.
     value_logits = network.value_logits(states.flatten(0, 1)).float().view(size, steps + 1, -1)
-    reward_logits = network.reward_logits(states[:, 1:].flatten(0, 1), batch.action.flatten(0, 1))
+    reward_logits = network.reward_logits(reward_states.flatten(0, 1), batch.action.flatten(0, 1))
     reward_logits = reward_logits.float().view(size, steps, -1)
     policy_logits = network.policy_logits(states).float()  # (B, U + 1, n, A)
 
@@ -102,8 +105,10 @@ def batch_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tupl
     total = reward + policy + config.value * value
     parts = {"loss_value": value, "loss_reward": reward, "loss_policy": policy}
     if config.consistency > 0:
-        # Beyond the end there is no observation to agree with.
-        consistency = (consistency_loss(network, states[:, 1:], batch.obs[:, 1:]) * batch.real[:, 1:]).sum(dim=1)
+        agreement = consistency_loss(network, states[:, 1:], batch.obs[:, 1:])
+        if not config.consistency_beyond_end:  # there is no observation to agree with
+            agreement = agreement * batch.real[:, 1:]
+        consistency = agreement.sum(dim=1)
         total = total + config.consistency * consistency
         parts["loss_consistency"] = consistency
     loss = (batch.importance * total).mean() / steps

@@ -12,6 +12,7 @@ plus a row look-up (`ActionLinear`): the same function, without building the one
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -78,11 +79,12 @@ class ActionLinear(nn.Module):
 
     Args:
       features: width of x.    n_actions: A.    out: width of the result.
+      orthogonal: initial weights as in an `Mlp`; False: torch's default ones, as the release's communication has them.
     """
 
-    def __init__(self, features: int, n_actions: int, out: int) -> None:
+    def __init__(self, features: int, n_actions: int, out: int, *, orthogonal: bool = True) -> None:
         super().__init__()
-        whole = _linear(features + n_actions, out)
+        whole = (_linear if orthogonal else nn.Linear)(features + n_actions, out)
         self.weight = nn.Parameter(whole.weight.detach()[:, :features].clone())
         self.action_rows = nn.Parameter(whole.weight.detach()[:, features:].t().clone())  # (A, out)
         self.bias = nn.Parameter(whole.bias.detach().clone())
@@ -178,13 +180,12 @@ class Communication(nn.Module):
 
     def __init__(self, config: NetworkConfig, n_agents: int, n_actions: int) -> None:
         super().__init__()
-        self.embed = ActionLinear(config.hidden_size, n_actions, config.hidden_size)
+        self.embed = ActionLinear(config.hidden_size, n_actions, config.hidden_size, orthogonal=False)
         self.position: Tensor
         self.register_buffer("position", position_code(n_agents, config.hidden_size), persistent=False)
-        self.layers = nn.ModuleList(
-            AttentionLayer(config.hidden_size, config.attention_heads, config.dropout)
-            for _ in range(config.attention_layers)
-        )
+        layer = AttentionLayer(config.hidden_size, config.attention_heads, config.dropout)
+        # Copies: torch's TransformerEncoder, which the release uses, starts all layers with the same weights.
+        self.layers = nn.ModuleList(copy.deepcopy(layer) for _ in range(config.attention_layers))
 
     def forward(self, hidden: Tensor, action: Tensor) -> Tensor:
         """hidden (B, n, H), action (B, n) -> (B, n, H)."""
@@ -255,14 +256,9 @@ class MAZeroNetwork(nn.Module):
         )
         self.policy = nn.Sequential(Mlp(width, (config.head_size,)), _zero_linear(config.head_size, n_actions))
         self.projection = nn.Sequential(
-            Mlp(joint, (config.projection_size,)),
-            _linear(config.projection_size, config.projection_size),
-            nn.LayerNorm(config.projection_size),
+            Mlp(joint, (config.projection_size, config.projection_size)), nn.LayerNorm(config.projection_size)
         )
-        self.predictor = nn.Sequential(
-            Mlp(config.projection_size, (config.predictor_size,)),
-            _linear(config.predictor_size, config.projection_size),
-        )
+        self.predictor = Mlp(config.projection_size, (config.predictor_size, config.projection_size))
 
     def represent(self, obs: Tensor) -> Tensor:
         """obs (B, n, S * O) -> hidden (B, n, H)."""

@@ -64,17 +64,12 @@ class Replay:
             return arrays[name][: self.size]
         raise AttributeError(f"replay has no field {name!r}")
 
-    def add(self, episode: Episode, *, created: int) -> None:
-        """Append an episode at the highest priority seen so far (1 at first).
-
-        Args:
-          episode: at least one step.    created: number of updates done so far; ages are counted from here.
-        """
+    def add(self, episode: Episode) -> None:
+        """Append an episode of at least one step at the highest priority seen so far (1 at first)."""
         length = len(episode.reward)
         new = {name: getattr(episode, name) for name in FIELDS}
         top = float(self.priority.max()) if self.size else 1.0
         new["priority"] = np.full(length, top)
-        new["created"] = np.full(length, created)
         new["episode_start"] = np.full(length, self.size)
         new["episode_end"] = np.full(length, self.size + length)
         self._reserve(new, self.size + length)
@@ -103,6 +98,10 @@ class Replay:
     def set_priorities(self, positions: np.ndarray, errors: np.ndarray) -> None:
         """Priority = |error| + 1e-6 at `positions`."""
         self.priority[positions] = np.abs(errors) + PRIORITY_FLOOR
+
+    def age(self, positions: np.ndarray) -> np.ndarray:
+        """Transitions collected since those at `positions`, themselves included; both (B,) int64."""
+        return self.size - positions
 
     def stacked_obs(self, positions: np.ndarray, depth: int) -> np.ndarray:
         """Last `depth` observations, oldest first, the first of an episode repeated at its start.

@@ -9,9 +9,9 @@ import numpy as np
 from envs.interface import VectorEnv
 from mazero.config import MAZeroConfig
 from mazero.inference import Model
-from mazero.reanalyze import search_fields, search_observations
 from mazero.replay import FIELDS, Episode
 from mazero.search import SearchResult, Workspace
+from mazero.searches import search_fields, search_observations
 from training.greedy import best_of
 
 

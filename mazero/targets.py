@@ -9,9 +9,9 @@ def td_horizon(age: np.ndarray, *, td_steps: int, planned_updates: int, age_shar
     """Steps of the value target's return: m = clip(td_steps - age // (age_share * planned_updates), 1, td_steps).
 
     Args:
-      age: (B,) int, updates since the transition was stored.
+      age: (B,) int, environment steps collected since the transition, itself included.
     Returns: (B,) int64.
-    Source: the release's replay (mazero.md section 4).
+    Source: the release, which counts ages in transitions and the period in updates.
     """
     period = max(1.0, age_share * planned_updates)
     return np.clip(td_steps - (age // period).astype(np.int64), 1, td_steps)

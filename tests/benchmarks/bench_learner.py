@@ -20,6 +20,7 @@ from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.reanalyze import make_batch
 from mazero.replay import Episode, Replay
+from mazero.searches import FreshSearches
 from training.config import apply_overrides, load_preset
 
 SIZES = {"3m": (3, 30, 9), "2s3z": (5, 80, 11), "8m": (8, 80, 14), "27m_vs_30m": (27, 285, 36)}  # n, O, A
@@ -42,7 +43,6 @@ def random_replay(config: MAZeroConfig, n: int, o: int, a: int, *, episodes: int
                 joint_actions=rng.integers(0, a, (t, k, n)).astype(np.int16), visit_counts=visits.astype(np.int32),
                 q=rng.standard_normal((t, k), dtype=np.float32), prior=np.full((t, k), 1 / k, np.float32),
             ),
-            created=0,
         )  # fmt: skip
     return replay
 
@@ -60,6 +60,7 @@ def measure_update(
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True)
     stored = dataclasses.replace(config, targets=dataclasses.replace(config.targets, reanalyze_ratio=0.0))
     replay, rng = random_replay(config, n_agents, obs_size, n_actions), np.random.default_rng(0)
+    searches = FreshSearches(model, stored, rng=rng)
 
     def clock() -> float:
         if device != "cpu":
@@ -72,8 +73,8 @@ def measure_update(
         network.eval()
         positions, importance = replay.sample(settings.batch_size, beta=0.4, rng=rng)
         batch = make_batch(
-            replay, positions, importance, target=model, config=stored, updates=0, planned_updates=1000, rng=rng,
-            device=device,
+            replay, positions, importance, target=model, searches=searches, config=stored, planned_updates=1000,
+            rng=rng, device=device,
         )  # fmt: skip
         marks.append(clock())
         network.train()

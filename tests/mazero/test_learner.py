@@ -132,8 +132,8 @@ def batch_of(learner, positions):
         np.asarray(positions),
         np.ones(len(positions), np.float32),
         target=learner.target_model,
+        searches=learner.searches,
         config=learner.config,
-        updates=learner.updates,
         planned_updates=learner.planned_updates,
         rng=np.random.default_rng(0),
     )

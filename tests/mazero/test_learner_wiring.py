@@ -18,6 +18,7 @@ from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.reanalyze import make_batch
 from mazero.replay import Replay
+from mazero.searches import FreshSearches, position_seeds, search_fields, search_observations
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
 from tests.mazero.tiny import tiny_config, tiny_learner
 from training.errors import Diverged, UserError
@@ -28,7 +29,7 @@ GAME, SEED, BUDGET = "matrix_4", 5, 64
 # 64 steps of 4 environments' 10-step episodes: learning starts at 40 with 10 updates to make up for.
 SETTINGS = (
     "optimiser.updates_per_env_step=0.25", "optimiser.final_learning_rate=1e-3", "optimiser.gradient_norm=0.5",
-    "optimiser.adam_epsilon=1e-3", "targets.td_steps=3", "targets.td_age_share=0.1", "targets.write_back=true",
+    "optimiser.adam_epsilon=1e-3", "targets.td_steps=3", "targets.td_age_share=1.0", "targets.write_back=true",
     "replay.priority_alpha=0.8", "replay.beta_start=0.3", "replay.beta_end=0.9", "self_play.temperature=0.7",
 )  # fmt: skip
 
@@ -39,9 +40,37 @@ def same_tensors(found, expected):
         assert torch.equal(found[name], value), name
 
 
-def plain_run():
+class Remembered:
+    """Searches of one target network by position, one at a time, each with a seed of its own."""
+
+    def __init__(self, model, config, seed):
+        self.model, self.config, self.seed = model, config, seed
+        self.period = self.asked = self.made = 0
+        self.rows = {}
+
+    def find(self, replay, positions):
+        for t in positions:
+            if t not in self.rows:
+                seeds = position_seeds(np.uint64(self.seed), self.period, np.array([t]))
+                obs = replay.stacked_obs(np.array([t]), self.config.network.stacked_observations)
+                result = search_observations(
+                    self.model, obs, replay.available[[t]], self.config, seeds=seeds, noise=True
+                )  # fmt: skip
+                self.rows[t] = search_fields(result)
+        self.asked += len(positions)
+        self.made = len(self.rows) + self.before
+        return {name: np.concatenate([self.rows[t][name] for t in positions]) for name in self.rows[positions[0]]}
+
+    before = 0  # searches of earlier target networks
+
+    def renew(self):
+        self.before += len(self.rows)
+        self.rows, self.period = {}, self.period + 1
+
+
+def plain_run(reuse):
     """Networks, replay, random streams, weights by update and logged numbers after BUDGET environment steps."""
-    config, streams = tiny_config(*SETTINGS), Streams(SEED)
+    config, streams = tiny_config(*SETTINGS, f"targets.search_reuse={reuse}"), Streams(SEED)
     torch.manual_seed(draw_seed(streams.init))
     env = envs.make(GAME, num_envs=4, observation="mazero")
     player = SelfPlay(env, config, env_seed=draw_seed(streams.env))
@@ -51,20 +80,23 @@ def plain_run():
     models = [make_model(net, config.inference) for net in (network, target)]
     adam = torch.optim.Adam(network.parameters(), lr=1e-2, eps=1e-3, fused=True)
     replay = Replay(priority_alpha=0.8, searches_change=True)
+    searches = FreshSearches(models[1], config, rng=streams.reanalyze)
+    if reuse == "period":
+        searches = Remembered(models[1], config, draw_seed(streams.reanalyze))
     logged, outcomes, planned, steps = [], [], 16, 0  # 64 steps * 0.25
     while steps < BUDGET:
         rngs = {"search_rng": streams.search, "actor_rng": streams.actor}
         ended = player.step(models[0], explore=steps < 40, **rngs)
         steps += 4
         for episode, outcome in ended:
-            replay.add(episode, created=len(weights) - 1)
+            replay.add(episode)
             outcomes.append(outcome)
         while steps >= 40 and len(weights) - 1 < steps // 4:
             done = (len(weights) - 1) / planned
             positions, importance = replay.sample(8, beta=0.3 + 0.6 * done, rng=streams.replay)
             batch = make_batch(
-                replay, positions, importance, target=models[1], config=config, updates=len(weights) - 1,
-                planned_updates=planned, rng=streams.reanalyze,
+                replay, positions, importance, target=models[1], config=config, planned_updates=planned,
+                searches=searches, rng=streams.reanalyze,
             )  # fmt: skip
             adam.param_groups[0]["lr"] = 1e-2 + done * (1e-3 - 1e-2)
             network.train()
@@ -81,8 +113,12 @@ def plain_run():
             target.load_state_dict(weights[max(0, count // 3 * 3 - 3)])  # every third update, three updates late
             for model in models:
                 model.weights_changed()
+            if reuse == "period" and count % 3 == 0:
+                searches.renew()
     means = {name: np.mean([outcome[name] for outcome in outcomes]) for name in outcomes[0]}
     means |= {name: np.mean([float(entry[name]) for entry in logged]) for name in logged[0]}
+    if reuse == "period":
+        means |= {"searches_asked": searches.asked, "searches_made": searches.made}
     return network, target, adam, replay, streams, means, len(outcomes)
 
 
@@ -93,10 +129,11 @@ def made(*overrides, steps=0, **options):
     return learner
 
 
-def test_a_run_is_this_plain_sequence():
-    learner = made(steps=BUDGET)
+@pytest.mark.parametrize("reuse", ["draw", "period"])
+def test_a_run_is_this_plain_sequence(reuse):
+    learner = made(f"targets.search_reuse={reuse}", steps=BUDGET)
     dropout = torch.get_rng_state()
-    network, target, adam, replay, streams, means, episodes = plain_run()
+    network, target, adam, replay, streams, means, episodes = plain_run(reuse)
     same_tensors(learner.network.state_dict(), network.state_dict())
     same_tensors(learner.target.state_dict(), target.state_dict())
     assert torch.equal(torch.get_rng_state(), dropout)
@@ -219,8 +256,8 @@ def test_a_drawn_batch_is_made_of_these(monkeypatch):
     np.testing.assert_array_equal(weights, importance)
     np.testing.assert_array_equal(drawn.batch.importance.numpy(), importance)
     assert options == {
-        "target": learner.target_model, "config": learner.config, "updates": 7, "planned_updates": 16,
-        "rng": learner.streams.reanalyze, "device": "cpu", "workspace": learner.reanalyze_workspace,
+        "target": learner.target_model, "searches": learner.searches, "config": learner.config, "planned_updates": 16,
+        "rng": learner.streams.reanalyze, "device": "cpu",
     }  # fmt: skip
     assert learner.reanalyze_workspace.roots > 0
 

@@ -122,7 +122,11 @@ def test_a_small_batch_can_be_fitted():
         optimiser.step()
     np.testing.assert_allclose(predicted.numpy(), one_hot.value[:, 0].numpy(), atol=0.15)
     assert means["loss_policy"] < 0.1  # 1.1 at the start
-    assert means["loss_consistency"] < -0.9
+    assert means["loss_consistency"] < -0.85
+
+
+def half(x):
+    return 0.5 * x + 0.5 * x.detach()
 
 
 def naive_loss(net, b, config):
@@ -133,14 +137,17 @@ def naive_loss(net, b, config):
         for k in range(steps + 1):
             if k:
                 action = b.action[s : s + 1, k - 1]
-                before = 0.5 * hidden + 0.5 * hidden.detach() if k > 1 else hidden
+                before = half(hidden) if k > 1 and config.halved_gradient == "dynamics" else hidden
                 hidden = net.step(before, action)
                 reward = torch.log_softmax(net.reward_logits(hidden, action)[0], -1)
+                if config.halved_gradient == "state":  # in all that follows
+                    hidden = half(hidden)
                 loss = loss - (two_hot(b.reward[s, k - 1], 5) * reward).sum()
                 online = net.predictor(net.project(hidden))[0]
                 target = net.project(net.represent(b.obs[s : s + 1, k]))[0].detach()
                 cosine = (online @ target) / (online.norm() * target.norm())
-                loss = loss - config.consistency * cosine * b.real[s, k]
+                counts = 1.0 if config.consistency_beyond_end else b.real[s, k]
+                loss = loss - config.consistency * cosine * counts
             value = torch.log_softmax(net.value_logits(hidden)[0], -1)
             loss = loss - config.value * (two_hot(b.value[s, k], 5) * value).sum()
             log_p = torch.log_softmax(net.policy_logits(hidden)[0], -1)  # (n, A)
@@ -151,12 +158,14 @@ def naive_loss(net, b, config):
     return total / len(b.value) / steps
 
 
-def test_loss_and_gradients_are_those_of_a_plain_restatement():
+@pytest.mark.parametrize("beyond", [True, False])
+@pytest.mark.parametrize("halved", ["dynamics", "state"])
+def test_loss_and_gradients_are_those_of_a_plain_restatement(halved, beyond):
     net, b = network(), batch()
     real = torch.ones(4, 4)
     real[1, 2:], real[2, 1:] = 0, 0
     b = changed(b, real=real, importance=torch.tensor([0.2, 1.0, 0.7, 0.4]))
-    config = LossConfig(value=0.25, consistency=2.0)
+    config = LossConfig(value=0.25, consistency=2.0, halved_gradient=halved, consistency_beyond_end=beyond)
     gradients = []
     for training, compute in (
         (True, lambda: batch_loss(net, b, config)[0]),

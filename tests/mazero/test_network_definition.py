@@ -59,9 +59,10 @@ def test_all_parameters_have_their_shapes_and_nothing_else_is_saved():
         **linear(9, 6, "reward.out"),
         **linear(6, 36, "value.0.layers.0"), **norm(6, "value.0.layers.2"), **linear(9, 6, "value.1"),
         **linear(6, 12, "policy.0.layers.0"), **norm(6, "policy.0.layers.2"), **linear(4, 6, "policy.1"),
-        **linear(9, 36, "projection.0.layers.0"), **norm(9, "projection.0.layers.2"), **linear(9, 9, "projection.1"),
-        **norm(9, "projection.2"),
-        **linear(5, 9, "predictor.0.layers.0"), **norm(5, "predictor.0.layers.2"), **linear(9, 5, "predictor.1"),
+        **linear(9, 36, "projection.0.layers.0"), **norm(9, "projection.0.layers.2"),
+        **linear(9, 9, "projection.0.layers.3"), **norm(9, "projection.0.layers.5"), **norm(9, "projection.1"),
+        **linear(5, 9, "predictor.layers.0"), **norm(5, "predictor.layers.2"),
+        **linear(9, 5, "predictor.layers.3"), **norm(9, "predictor.layers.5"),
     }  # fmt: skip
     net = network()
     assert {name: tuple(p.shape) for name, p in net.named_parameters()} == expected
@@ -83,6 +84,7 @@ def test_first_values_are_orthogonal_with_the_gain_of_relu_zero_or_those_of_torc
         return weight if rows is None else torch.cat((weight, rows.detach().t()), 1)
 
     zero = {"reward.out", "value.1", "policy.1"}
+    as_torch = {"communication.embed": 48 + 4, "out": 48, "feed_in": 48, "feed_out": 48}  # inputs
     attention = {f"communication.layers.{i}.{part}" for i in (0, 1) for part in ("qkv", "out", "feed_in", "feed_out")}
     linears = {name.removesuffix(".weight") for name, p in start.items() if name.endswith("weight") and p.ndim == 2}
     assert zero | attention < linears
@@ -90,17 +92,20 @@ def test_first_values_are_orthogonal_with_the_gain_of_relu_zero_or_those_of_torc
         weight, bias = rows_of(name), start[f"{name}.bias"].detach()
         if name in zero:
             assert not weight.any() and not bias.any(), name
-        elif name not in attention:
+        elif name not in attention | {"communication.embed"}:
             small = weight if weight.shape[0] <= weight.shape[1] else weight.t()
             torch.testing.assert_close(small @ small.t(), 2 * torch.eye(len(small)), atol=1e-5, rtol=1e-5, msg=name)
             assert not bias.any(), name
-        else:  # qkv: Xavier, sqrt(6 / (48 + 3 * 48)); the others as torch makes a Linear: 1 / sqrt(48)
-            limit = math.sqrt(6 / 192) if name.endswith("qkv") else 1 / math.sqrt(48)
+        else:  # qkv: Xavier, sqrt(6 / (48 + 3 * 48)); the others as torch makes a Linear: 1 / sqrt(inputs)
+            inputs = as_torch.get(name, as_torch.get(name.rsplit(".", 1)[-1]))
+            limit = math.sqrt(6 / 192) if name.endswith("qkv") else 1 / math.sqrt(inputs)
             assert 0.98 * limit < weight.abs().max() <= limit, name
             assert abs(weight.mean()) < 0.1 * limit, name
-            assert bias.any() == ("feed" in name), name
+            assert bias.any() == ("feed" in name or name == "communication.embed"), name
+            if "layers.1" in name:  # all layers start alike, as those of torch's TransformerEncoder
+                assert torch.equal(weight, rows_of(name.replace("layers.1", "layers.0"))), name
     norms = {name.removesuffix(".weight") for name, p in start.items() if name.endswith("weight") and p.ndim == 1}
-    assert len(norms) == 17
+    assert len(norms) == 19
     for name in norms:
         assert (start[f"{name}.weight"] == 1).all() and not start[f"{name}.bias"].any(), name
 
@@ -170,11 +175,10 @@ class Plain:
         return self.linear("policy.1", self.mlp("policy.0", hidden, 1))
 
     def project(self, hidden):
-        x = self.mlp("projection.0", torch.cat([*hidden.unbind(1)], -1), 1)
-        return self.norm("projection.2", self.linear("projection.1", x))
+        return self.norm("projection.1", self.mlp("projection.0", torch.cat([*hidden.unbind(1)], -1), 2))
 
     def predict(self, projected):
-        return self.linear("predictor.1", self.mlp("predictor.0", projected, 1))
+        return self.mlp("predictor", projected, 2)
 
     def scalar(self, logits):
         """Mean of the distribution over -support..support, through the textbook inverse of h."""

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from mazero.reanalyze import make_batch, search_fields, search_observations
+from mazero.reanalyze import make_batch
 from mazero.replay import FIELDS, SEARCH_FIELDS, Episode, Replay
 from mazero.search import Root, SearchResult, Workspace, search
+from mazero.searches import FreshSearches, search_fields, search_observations
 from tests.mazero.tiny import tiny_config
 from training.errors import Diverged
 
 N, A, OBS, K = 2, 4, 3, 5
-LENGTHS, CREATED = (7, 1, 4, 9), (0, 30, 60, 85)
+LENGTHS = (7, 1, 4, 9)
 
 
 class Toy:
@@ -64,14 +65,14 @@ def random_episode(length, rng):
 def random_replay():
     rng = np.random.default_rng(3)
     replay = Replay(priority_alpha=0.6, searches_change=True)
-    for length, created in zip(LENGTHS, CREATED, strict=True):
-        replay.add(random_episode(length, rng), created=created)
+    for length in LENGTHS:
+        replay.add(random_episode(length, rng))
     return replay
 
 
 def config_of(*overrides):
     return tiny_config(
-        "targets.td_steps=3", "targets.td_age_share=0.2", f"search.num_sampled_actions={K}", "search.discount=0.8",
+        "targets.td_steps=3", "targets.td_age_share=0.05", f"search.num_sampled_actions={K}", "search.discount=0.8",
         "loss.awpo_alpha=0.7", "loss.weight_cap=1.5", *overrides,
     )  # fmt: skip
 
@@ -81,11 +82,12 @@ def plain_stack(replay, t, depth):
     return np.concatenate(frames[::-1], axis=-1)
 
 
-def plain_batch(replay, positions, importance, *, config, updates, planned_updates, rng):
+def plain_batch(replay, positions, importance, *, config, planned_updates, rng):
     """One sample and one step at a time. Returns the batch, what was searched and what was evaluated."""
     size, steps, depth = len(positions), config.targets.unroll_steps, config.network.stacked_observations
     model, gamma = Toy(), config.search.discount
-    beyond = rng.integers(0, A, (size, steps, N))
+    padded = config.targets.padding_action == "zero"
+    beyond = np.zeros((size, steps, N), int) if padded else rng.integers(0, A, (size, steps, N))
     stored = {t: {name: getattr(replay, name)[t] for name in SEARCH_FIELDS} for t in range(len(replay))}
     searched, again = [], []
     if config.targets.reanalyze_ratio > 0:
@@ -107,7 +109,7 @@ def plain_batch(replay, positions, importance, *, config, updates, planned_updat
     evaluated = set()
     for b, p in enumerate(positions):
         end = replay.episode_end[p]
-        m = 3 - int((updates - replay.created[p]) / (0.2 * planned_updates))  # td_steps and td_age_share of config_of
+        m = 3 - int((sum(LENGTHS) - p) / (0.05 * planned_updates))  # td_steps and td_age_share of config_of
         m = min(3, max(1, m))
         for k in range(steps + 1):
             t, last = p + k, end - 1
@@ -155,12 +157,13 @@ def replay_value(stored, replay, t, config):
 CASES = {
     "released": ["targets.reanalyze_ratio=1.0"],
     "half": ["targets.reanalyze_ratio=0.5", "network.stacked_observations=3"],
-    "kept": ["targets.reanalyze_ratio=0.7", "targets.write_back=true", "targets.value_bootstrap=search"],
+    "kept": ["targets.reanalyze_ratio=0.7", "targets.write_back=true", "targets.value_bootstrap=stored"],
     "stored": ["targets.reanalyze_ratio=0.0", "loss.policy_weight=importance", "network.stacked_observations=1"],
-    "searched": ["targets.reanalyze_ratio=0.5", "targets.value_bootstrap=search", "loss.policy_weight=importance"],
-    "cloned": ["targets.reanalyze_ratio=0.0", "loss.awpo=false"],
-    "too few": ["targets.reanalyze_ratio=0.05", "targets.value_bootstrap=search"],
+    "searched": ["targets.reanalyze_ratio=0.5", "targets.value_bootstrap=stored", "loss.policy_weight=importance"],
+    "cloned": ["targets.reanalyze_ratio=0.0", "loss.awpo=false", "targets.padding_action=zero"],
+    "too few": ["targets.reanalyze_ratio=0.05", "targets.value_bootstrap=stored"],
 }
+NONE = None  # in place of searches that nobody asks for
 DTYPES = {"action": torch.int64, "joint_actions": torch.int64}
 
 
@@ -171,12 +174,13 @@ def test_a_batch_is_what_plain_loops_make_of_the_replay(case):
     positions = np.array([0, 4, 5, 5, 7, 9, 14, 20])  # within and at the end of every episode, one of them twice
     importance = np.linspace(0.3, 1.0, len(positions)).astype(np.float32)
     rng, same = np.random.default_rng(11), np.random.default_rng(11)
-    options = {"config": config, "updates": 100, "planned_updates": 200}  # horizons 1, 2, 2, 3 by episode
+    options = {"config": config, "planned_updates": 200}  # horizons 1, 2, 3 by age
     expected, searched, evaluated, kept = plain_batch(replay, positions, importance, rng=same, **options)
-    before = {name: getattr(replay, name).copy() for name in (*FIELDS, "priority", "created")}
+    before = {name: getattr(replay, name).copy() for name in (*FIELDS, "priority")}
 
     model, workspace = Toy(), Workspace()
-    batch = make_batch(replay, positions, importance, target=model, rng=rng, workspace=workspace, **options)
+    searches = FreshSearches(model, config, rng=rng, workspace=workspace)
+    batch = make_batch(replay, positions, importance, target=model, searches=searches, rng=rng, **options)
 
     for name, value in expected.items():
         found = getattr(batch, name)
@@ -202,8 +206,8 @@ def test_a_batch_is_what_plain_loops_make_of_the_replay(case):
 def test_the_last_step_of_an_episode_needs_no_value_and_keeps_its_action():
     replay, model = random_replay(), Toy()
     batch = make_batch(
-        replay, np.array([6, 7]), np.ones(2, np.float32), target=model, config=config_of("targets.reanalyze_ratio=0.0"),
-        updates=100, planned_updates=200, rng=np.random.default_rng(0),
+        replay, np.array([6, 7]), np.ones(2, np.float32), target=model, searches=NONE,
+        config=config_of("targets.reanalyze_ratio=0.0"), planned_updates=200, rng=np.random.default_rng(0),
     )  # fmt: skip
     assert model.asked == []
     assert batch.value.tolist() == [[float(replay.reward[t]), 0, 0] for t in (6, 7)]
@@ -212,8 +216,8 @@ def test_the_last_step_of_an_episode_needs_no_value_and_keeps_its_action():
 
 def test_a_batch_lies_on_the_device_that_was_asked_for():
     batch = make_batch(
-        random_replay(), np.array([0, 9]), np.ones(2, np.float32), target=Toy(), config=config_of(), updates=0,
-        planned_updates=1, rng=np.random.default_rng(0), device="meta",
+        random_replay(), np.array([0, 9]), np.ones(2, np.float32), target=Toy(), searches=NONE,
+        config=config_of("targets.reanalyze_ratio=0.0"), planned_updates=1, rng=np.random.default_rng(0), device="meta",
     )  # fmt: skip
     assert {getattr(batch, field.name).device.type for field in dataclasses.fields(batch)} == {"meta"}
 
@@ -234,7 +238,7 @@ def test_a_search_gets_exactly_what_it_was_asked_with(monkeypatch, noise, other)
         calls.append((recurrent, roots, settings, seeds, options))
         return search(recurrent, roots, settings, seeds, **options)
 
-    monkeypatch.setattr("mazero.reanalyze.search", recorded)
+    monkeypatch.setattr("mazero.searches.search", recorded)
     monkeypatch.setattr("torch.get_num_threads", lambda: 7)
     obs, available, seeds = some_roots(3)
     options = {"seeds": seeds, "noise": noise, "workspace": workspace}

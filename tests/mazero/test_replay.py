@@ -30,7 +30,7 @@ def episode(length, mark):
 def filled(*lengths, **options):
     replay = Replay(**({"priority_alpha": 0.6} | options))
     for mark, length in enumerate(lengths):
-        replay.add(episode(length, mark), created=10 * mark)
+        replay.add(episode(length, mark))
     return replay
 
 
@@ -39,7 +39,7 @@ def test_every_transition_knows_its_episode():
     assert len(replay) == 5
     assert replay.episode_start.tolist() == [0, 0, 0, 3, 3]
     assert replay.episode_end.tolist() == [3, 3, 3, 5, 5]
-    assert replay.created.tolist() == [0, 0, 0, 10, 10]
+    assert replay.age(np.arange(5)).tolist() == [5, 4, 3, 2, 1]
 
 
 def test_draws_follow_the_priorities_without_repetition():
@@ -71,7 +71,7 @@ def test_importance_weights_by_hand():
 def test_new_episodes_enter_at_the_highest_priority():
     replay = filled(2)
     replay.set_priorities(np.array([0, 1]), np.array([7.0, 0.1]))
-    replay.add(episode(2, 1), created=0)
+    replay.add(episode(2, 1))
     assert replay.priority[2:].tolist() == [7.0 + 1e-6] * 2
 
 
@@ -97,7 +97,7 @@ def test_state_round_trip_goes_on_equally(searches_change):
     other = Replay(priority_alpha=0.6, searches_change=searches_change)
     other.load_state_dict(replay.state_dict())
     for each in (replay, other):
-        each.add(episode(2, 5), created=3)
+        each.add(episode(2, 5))
     a = replay.sample(4, beta=0.4, rng=np.random.default_rng(1))
     b = other.sample(4, beta=0.4, rng=np.random.default_rng(1))
     np.testing.assert_array_equal(a[0], b[0])

@@ -26,11 +26,11 @@ class Plain:
     def __init__(self):
         self.episodes = []
 
-    def add(self, episode, created):
+    def add(self, episode):
         top = max((p for each in self.episodes for p in each["priority"]), default=1.0)
         length = len(episode.reward)
         self.episodes.append({name: getattr(episode, name).copy() for name in FIELDS})
-        self.episodes[-1] |= {"priority": np.full(length, top), "created": np.full(length, created)}
+        self.episodes[-1]["priority"] = np.full(length, top)
 
     def expected(self):
         parts = {name: [each[name] for each in self.episodes] for name in self.episodes[0]}
@@ -63,10 +63,10 @@ def test_a_replay_holds_what_a_list_of_episodes_holds(capacity):
     """Across several enlargements; with room for 40, the oldest episodes go until at most 36 transitions are left."""
     rng = np.random.default_rng(0)
     replay, plain, dropped = Replay(priority_alpha=0.6, capacity=capacity), Plain(), 0
-    for turn in range(60):
+    for _ in range(60):
         episode = random_episode(int(rng.integers(1, 120 if capacity is None else 12)), rng)
-        replay.add(episode, created=7 * turn)
-        plain.add(episode, 7 * turn)
+        replay.add(episode)
+        plain.add(episode)
         while capacity is not None and replay.size < plain.expected()["reward"].size:
             dropped += len(plain.episodes.pop(0)["reward"])
             assert replay.size >= 36 - 11  # no more episodes than needed
@@ -84,7 +84,7 @@ def test_memory_doubles_and_starts_with_1024_rows():
     rng, replay = np.random.default_rng(0), Replay(priority_alpha=0.6)
     rooms = []
     for length in (3, 1021, 1, 500):
-        replay.add(random_episode(length, rng), created=0)
+        replay.add(random_episode(length, rng))
         rooms.append({len(array) for array in replay._arrays.values()})
     assert rooms == [{1024}, {1024}, {2050}, {2050}]
 
@@ -93,7 +93,7 @@ def test_forgetting_goes_by_whole_episodes_down_to_nine_tenths():
     rng, sizes = np.random.default_rng(0), []
     replay = Replay(priority_alpha=0.6, capacity=20)
     for length in (4, 7, 9, 1, 5, 2, 14):
-        replay.add(random_episode(length, rng), created=0)
+        replay.add(random_episode(length, rng))
         sizes.append((replay.size, replay.dropped))
     # 20 is no more than the capacity. 21 - 18 = 3: transition 3 lies in the episode of 4. 22 - 18 = 4: in that of 7.
     # 15 + 2 fit; 31 - 18 = 13: behind those of 9 and 1, in that of 5.
@@ -103,7 +103,7 @@ def test_forgetting_goes_by_whole_episodes_down_to_nine_tenths():
 def test_an_episode_of_which_one_transition_is_too_many_goes_as_a_whole():
     rng, replay = np.random.default_rng(0), Replay(priority_alpha=0.6, capacity=20)
     for length in (4, 7, 9, 3):  # 23 - 18 = 5: the first one of the episode of 7
-        replay.add(random_episode(length, rng), created=0)
+        replay.add(random_episode(length, rng))
     assert (replay.size, replay.dropped) == (12, 11)
 
 
@@ -111,7 +111,7 @@ def test_draws_are_exponential_races_in_rising_order():
     """A transition arrives after an exponential time over its mass; the first four are drawn."""
     rng, same = np.random.default_rng(5), np.random.default_rng(5)
     replay = Replay(priority_alpha=0.5)
-    replay.add(random_episode(9, np.random.default_rng(0)), created=0)
+    replay.add(random_episode(9, np.random.default_rng(0)))
     replay.set_priorities(np.arange(9), np.arange(9) ** 2 + 1.0)
     mass = np.sqrt(np.arange(9) ** 2 + 1.0 + 1e-6)
     for _ in range(20):
@@ -128,7 +128,7 @@ def test_draws_are_exponential_races_in_rising_order():
 
 def test_more_draws_than_transitions_repeat_them_by_priority():
     replay = Replay(priority_alpha=0.5)
-    replay.add(random_episode(3, np.random.default_rng(0)), created=0)
+    replay.add(random_episode(3, np.random.default_rng(0)))
     replay.set_priorities(np.arange(3), np.array([0.0, 1.0, 16.0]))
     rng, same = np.random.default_rng(5), np.random.default_rng(5)
     positions, weights = replay.sample(50_000, beta=1.0, rng=rng)
@@ -145,7 +145,7 @@ def test_stacks_are_the_last_observations_oldest_first(depth):
     rng = np.random.default_rng(0)
     replay, episodes = Replay(priority_alpha=0.6), [random_episode(length, rng) for length in (5, 1, 6)]
     for episode in episodes:
-        replay.add(episode, created=0)
+        replay.add(episode)
     expected = []
     for episode in episodes:
         for t in range(len(episode.reward)):
@@ -160,10 +160,10 @@ def test_a_state_is_a_table_of_what_lasts_and_copies_of_the_rest(searches_change
     rng = np.random.default_rng(0)
     made = {"priority_alpha": 0.6, "capacity": 20, "searches_change": searches_change}
     replay, plain = Replay(**made), Plain()
-    for turn, length in enumerate((9, 6, 7, 2)):
+    for length in (9, 6, 7, 2):
         episode = random_episode(length, rng)
-        replay.add(episode, created=turn)
-        plain.add(episode, turn)
+        replay.add(episode)
+        plain.add(episode)
     plain.episodes.pop(0)
     state = replay.state_dict()
     table, changing = state["rows"], state["changing"]
@@ -180,8 +180,8 @@ def test_a_state_is_a_table_of_what_lasts_and_copies_of_the_rest(searches_change
     assert_holds(others[1], plain)
     assert others[1].dropped == 9
     more = random_episode(8, rng)  # forgets again
-    others[1].add(more, created=9)
-    plain.add(more, 9)
+    others[1].add(more)
+    plain.add(more)
     plain.episodes.pop(0)
     assert_holds(others[1], plain)
 
@@ -200,7 +200,7 @@ def test_searches_are_written_only_into_a_replay_made_for_it():
     search = {name: getattr(fresh, name) for name in SEARCH_FIELDS}
     for changing in (True, False):
         replay = Replay(priority_alpha=0.6, searches_change=changing)
-        replay.add(episode, created=0)
+        replay.add(episode)
         if not changing:
             with pytest.raises(AssertionError, match="must be made with searches_change"):
                 replay.write_search(np.array([3, 1]), search)

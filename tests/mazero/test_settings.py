@@ -9,6 +9,7 @@ from mazero.config import LossConfig, OptimiserConfig, ReplayConfig, SelfPlayCon
 LEAST_ONE = "{name} must be at least 1, got 0"
 POSITIVE = "{name} must be positive, got 0"
 SHARE = "{name} must lie in [0, 1], got {value}"
+ONE_OF = "{{name}} must be one of {}, got {{value!r}}"
 REFUSED = [
     (SelfPlayConfig, {"num_envs": 0}, LEAST_ONE),
     (SelfPlayConfig, {"temperature": 0}, POSITIVE + ": 1 samples by visit counts"),
@@ -23,19 +24,22 @@ REFUSED = [
     *[(TargetConfig, {"reanalyze_ratio": value}, SHARE + ": it is a share of samples") for value in (-0.1, 1.1)],
     (TargetConfig, {"td_age_share": 0}, POSITIVE),
     (TargetConfig, {"prefetch": 2}, "prefetch must be 0 or 1 batches, got 2"),
-    (TargetConfig, {"value_bootstrap": "mean"}, "value_bootstrap must be one of predicted, search, got 'mean'"),
+    (TargetConfig, {"value_bootstrap": "mean"}, ONE_OF.format("predicted, searched, stored")),
+    (TargetConfig, {"search_reuse": "always"}, ONE_OF.format("draw, period")),
+    (TargetConfig, {"padding_action": "last"}, ONE_OF.format("random, zero")),
     *[(LossConfig, {name: 0}, POSITIVE) for name in ("awpo_alpha", "weight_cap")],
     *[
         (LossConfig, {name: -0.1}, f"{name} must not be negative, got -0.1: it is the weight of a loss")
         for name in ("value", "consistency")
     ],
-    (LossConfig, {"policy_weight": "raw"}, "policy_weight must be one of visits, importance, got 'raw'"),
+    (LossConfig, {"policy_weight": "raw"}, ONE_OF.format("visits, importance")),
+    (LossConfig, {"halved_gradient": "head"}, ONE_OF.format("dynamics, state")),
     *[
         (OptimiserConfig, {name: 0}, POSITIVE)
         for name in ("learning_rate", "adam_epsilon", "gradient_norm", "updates_per_env_step")
     ],
     (OptimiserConfig, {"batch_size": 0}, LEAST_ONE),
-    (OptimiserConfig, {"precision": "half"}, "precision must be one of float32, bfloat16, got 'half'"),
+    (OptimiserConfig, {"precision": "half"}, ONE_OF.format("float32, bfloat16")),
 ]  # fmt: skip
 TAKEN = [
     (SelfPlayConfig, {"num_envs": 1, "temperature": 0.01}),
@@ -43,9 +47,10 @@ TAKEN = [
     (ReplayConfig, {"capacity": None, "priority_alpha": 1, "beta_start": 1, "beta_end": 1}),
     (TargetConfig, {"unroll_steps": 1, "td_steps": 1, "target_interval": 1, "reanalyze_ratio": 0}),
     (TargetConfig, {"td_age_share": 0.01, "reanalyze_ratio": 1, "prefetch": 0, "value_bootstrap": "predicted"}),
-    (TargetConfig, {"prefetch": 1, "value_bootstrap": "search"}),
+    (TargetConfig, {"prefetch": 1, "value_bootstrap": "searched", "search_reuse": "period", "padding_action": "zero"}),
+    (TargetConfig, {"value_bootstrap": "stored"}),
     (LossConfig, {"awpo_alpha": 0.1, "weight_cap": 0.1, "value": 0, "consistency": 0, "policy_weight": "visits"}),
-    (LossConfig, {"policy_weight": "importance"}),
+    (LossConfig, {"policy_weight": "importance", "halved_gradient": "state"}),
     (OptimiserConfig, {"learning_rate": 1e-9, "adam_epsilon": 1e-9, "gradient_norm": 1e-9, "batch_size": 1}),
     (OptimiserConfig, {"updates_per_env_step": 0.01, "precision": "float32"}),
     (OptimiserConfig, {"precision": "bfloat16"}),

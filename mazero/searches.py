@@ -1,0 +1,209 @@
+"""Searches from real observations, and from replay positions: anew at every draw, or once per target network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from mazero.config import MAZeroConfig
+from mazero.inference import Model
+from mazero.replay import Replay
+from mazero.search import SearchResult, Workspace, search
+from training.errors import Diverged
+
+
+def search_fields(result: SearchResult) -> dict[str, np.ndarray]:
+    """A search as the replay stores it: one row a root, SEARCH_FIELDS as keys."""
+    return {
+        "search_value": result.value.astype(np.float32),
+        "predicted_value": result.predicted_value.astype(np.float32),
+        "num_children": result.num_children,
+        "joint_actions": result.joint_actions,
+        "visit_counts": result.visit_counts,
+        "q": result.q.astype(np.float32),
+        "prior": result.prior.astype(np.float32),
+    }
+
+
+def search_observations(
+    model: Model,
+    obs: np.ndarray,
+    available: np.ndarray,
+    config: MAZeroConfig,
+    *,
+    seeds: np.ndarray,
+    noise: bool,
+    num_simulations: int | None = None,
+    workspace: Workspace | None = None,
+) -> SearchResult:
+    """Encode real observations and search from them.
+
+    Args:
+      obs: (B, n, S * O) float32.    available: (B, n, A) bool.    seeds: (B,) uint64.
+      num_simulations: N, if other than the config's.
+    Raises: Diverged if the network's policy is not finite.
+    """
+    settings = config.search
+    if num_simulations is not None:
+        settings = replace(settings, num_simulations=num_simulations)
+    roots = model.roots(obs, available)
+    if not torch.isfinite(roots.policy_logits).all():
+        raise Diverged("a logit of the policy is not finite")
+    return search(
+        model.recurrent,
+        roots,
+        settings,
+        seeds,
+        noise=noise,
+        workspace=workspace,
+        threads=torch.get_num_threads(),
+    )
+
+
+class Searches(Protocol):
+    """Searches of replay positions with the target network, with root noise."""
+
+    def find(self, replay: Replay, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """SEARCH_FIELDS of positions (M,) int64, ascending and all different: one row each."""
+        ...
+
+
+class FreshSearches:
+    """A new search at every draw, as released.
+
+    Args:
+      model: the target network's.    config: of the run.    rng: draws the seeds of searches.    workspace: memory.
+    """
+
+    def __init__(
+        self, model: Model, config: MAZeroConfig, *, rng: np.random.Generator, workspace: Workspace | None = None
+    ) -> None:
+        self._model, self._config, self._rng, self._workspace = model, config, rng, workspace
+
+    def find(self, replay: Replay, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """SEARCH_FIELDS, one row a position."""
+        seeds = self._rng.integers(0, 2**64, len(positions), dtype=np.uint64)
+        return _search_positions(replay, positions, seeds, self._model, self._config, self._workspace)
+
+
+class PeriodSearches:
+    """One search per position and target network: made when first asked for, kept until `renew`.
+
+    The seed of a search is a hash of run, period and position, so what is found depends neither on the order of
+    draws nor on which positions are searched together. A resumed run searches again what it is asked for and finds
+    the same: kept searches need no place in a checkpoint. They take memory for at most as many positions as one
+    period draws, batch x (U + 1) x period.
+
+    Args:
+      model: the target network's.    config: of the run.    seed: of the run's searches.    workspace: memory.
+    """
+
+    def __init__(self, model: Model, config: MAZeroConfig, *, seed: int, workspace: Workspace | None = None) -> None:
+        self._model, self._config, self._workspace = model, config, workspace
+        self._seed = np.uint64(seed)
+        self.period = 0
+        self._asked = self._made = 0  # positions asked for, and how many of them for the first time in their period
+        self._rows: dict[str, np.ndarray] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._first = 0  # absolute number of the position whose row stands first in `_row`
+        self._row = np.empty(0, np.int32)  # row of each position in `_rows`, or -1
+        self._known = np.empty(0, np.bool_)  # whether a position was asked for in this period
+        self._count = 0
+
+    def renew(self) -> None:
+        """The target network has changed."""
+        self.period += 1
+        self._forget()
+
+    def find(self, replay: Replay, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """SEARCH_FIELDS, one row a position."""
+        at = self._align(replay, positions)
+        new = np.flatnonzero(self._row[at] < 0)
+        if new.size:
+            seeds = position_seeds(self._seed, self.period, replay.dropped + positions[new])
+            found = _search_positions(replay, positions[new], seeds, self._model, self._config, self._workspace)
+            self._row[at[new]] = self._count + np.arange(new.size)
+            self._keep(found, new.size)
+        self._asked += len(at)
+        self._made += int((~self._known[at]).sum())
+        self._known[at] = True
+        return {name: rows[self._row[at]] for name, rows in self._rows.items()}
+
+    def _align(self, replay: Replay, positions: np.ndarray) -> np.ndarray:
+        """Where positions stand in `_row` and `_known`, which grow with the replay (and lose what it drops)."""
+        gone = min(max(0, replay.dropped - self._first), len(self._row))
+        missing = replay.size - (len(self._row) - gone)
+        self._row = np.concatenate((self._row[gone:], np.full(missing, -1, np.int32)))
+        self._known = np.concatenate((self._known[gone:], np.zeros(missing, np.bool_)))
+        self._first = replay.dropped
+        return positions
+
+    def _keep(self, found: dict[str, np.ndarray], count: int) -> None:
+        """Append rows to the arrays, which double when they are full."""
+        end = self._count + count
+        for name, rows in found.items():
+            old = self._rows.get(name)
+            if old is None or len(old) < end:
+                grown = np.empty((max(1024, 2 * end), *rows.shape[1:]), rows.dtype)
+                if old is not None:
+                    grown[: self._count] = old[: self._count]
+                self._rows[name] = grown
+            self._rows[name][self._count : end] = rows
+        self._count = end
+
+    def drain_counts(self) -> dict[str, float]:
+        """Positions asked for since the last call (`searches_asked`) and searched for them (`searches_made`)."""
+        counts = {"searches_asked": float(self._asked), "searches_made": float(self._made)}
+        self._asked = self._made = 0
+        return counts
+
+    def state_dict(self) -> dict[str, Any]:
+        """The period, what was asked for in it, and the counts: not the searches."""
+        return {
+            "period": self.period,
+            "first": self._first,
+            "known": np.packbits(self._known),
+            "size": len(self._known),
+            "counts": (self._asked, self._made),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        self._forget()
+        self.period, self._first = state["period"], state["first"]
+        self._known = np.unpackbits(state["known"], count=state["size"]).astype(np.bool_)
+        self._row = np.full(state["size"], -1, np.int32)
+        self._asked, self._made = state["counts"]
+
+
+def position_seeds(seed: np.uint64, period: int, positions: np.ndarray) -> np.ndarray:
+    """Seeds of searches (M,) uint64: two rounds of splitmix64's finaliser over run, period and position (M,)."""
+    golden = np.uint64(0x9E3779B97F4A7C15)
+
+    def mix(x: np.ndarray) -> np.ndarray:
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+    of_period = mix(np.array([seed]) + golden * np.array([period + 1], np.uint64))
+    return mix(of_period + golden * (positions.astype(np.uint64) + np.uint64(1)))
+
+
+def _search_positions(
+    replay: Replay,
+    positions: np.ndarray,
+    seeds: np.ndarray,
+    model: Model,
+    config: MAZeroConfig,
+    workspace: Workspace | None,
+) -> dict[str, np.ndarray]:
+    obs = replay.stacked_obs(positions, config.network.stacked_observations)
+    found = search_observations(
+        model, obs, replay.available[positions], config, seeds=seeds, noise=True, workspace=workspace
+    )
+    return search_fields(found)
