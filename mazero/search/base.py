@@ -28,11 +28,7 @@ class SearchConfig:
     pb_c_init: float = 1.25  # c1 of the selection rule (MuZero)
     pb_c_base: float = 19652.0  # c2 of the selection rule (MuZero)
     dirichlet_alpha: float = 0.3  # concentration of the root noise, one draw per agent
-    noise_fraction: float = 0.25  # share of the root policy that is noise when a search runs with noise
-    # Where the root's joint actions are drawn from when there is noise. False, as released: from the policy without
-    # noise; noise then changes only the priors of what was drawn. True: from the policy with noise, so that actions
-    # a collapsed policy never proposes are still drawn. Priors add up to 1 on average either way.
-    sample_from_noisy_policy: bool = False
+    noise_fraction: float = 0.25  # share of noise in what the root's joint actions are drawn from, if there is noise
     min_max_floor: float = 0.01  # least range by which advantages are normalised
     tie_tolerance: float = 1e-6  # children this close to the best score are equal; one of them is drawn
 
@@ -41,9 +37,8 @@ class SearchConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-        for name in ("os_lambda", "sample_from_noisy_policy"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        if not isinstance(self.os_lambda, (bool, np.bool_)):
+            raise ValueError(f"os_lambda must be true or false, got {self.os_lambda!r}")
         _require(self, "discount", lambda x: 0.0 < x <= 1.0, "lie in (0, 1]", "it is the discount per environment step")
         _require(self, "rho", lambda x: 0.0 <= x < 1.0, "lie in [0, 1)", "it is the fraction of values thrown away")
         _require(self, "lam", lambda x: 0.0 < x <= 1.0, "lie in (0, 1]", "values at depth d weigh lam ** d")
@@ -81,7 +76,8 @@ class Root:
       hidden: (B, n, H) float32 or float64 tensor; its device is where the model runs.
       value: (B,) tensor, predicted values.
       policy_logits: (B, n, A) tensor, finite.
-      available_actions: (B, n, A) bool array, True = allowed; None: everything is.
+      available_actions: (B, n, A) bool array, True = allowed; None: everything is, which is the same as a mask of ones
+        (the release adds no `LEGAL_BONUS` where it gets no mask).
     """
 
     hidden: torch.Tensor
@@ -170,9 +166,9 @@ class SearchResult:
     joint_actions: np.ndarray  # (B, K, n) int16
     visit_counts: np.ndarray  # (B, K) int32, sum N
     q: np.ndarray  # (B, K) float64: reward + discount * V(child)
-    prior: np.ndarray  # (B, K) float64: pi~ * beta_hat / beta, with noise if there was any
-    beta_hat: np.ndarray  # (B, K) float64: share of the K draws, sum 1
-    log_beta: np.ndarray  # (B, K) float64: log of the probability of a single draw
+    prior: np.ndarray  # (B, K) float64: beta_hat, the share of the K draws, sum 1
+    importance: np.ndarray  # (B, K) float64: beta_hat * pi / beta, pi without and beta with noise; unbiased for pi
+    log_beta: np.ndarray  # (B, K) float64: log of the probability beta of a single draw
     reward: np.ndarray  # (B, K) float64: predicted reward
     child_value: np.ndarray  # (B, K) float64: the network's value of the child (0 if never visited)
 

@@ -34,17 +34,14 @@ def uniform(rng, b):
 
 
 @helper
-def dirichlet(rng, b, alpha, legal, out):
-    """Fills out (A,) with one symmetric Dirichlet draw over the legal actions, 0 elsewhere."""
+def dirichlet(rng, b, alpha, out):
+    """Fills out (A,) with one symmetric Dirichlet draw."""
     total = 0.0
     for a in range(out.size):
-        out[a] = gamma(rng, b, alpha) if legal[a] else 0.0
+        out[a] = gamma(rng, b, alpha)
         total += out[a]
-    for a in range(out.size):
-        if total > 0.0:
-            out[a] /= total
-        else:  # every draw underflowed, which takes a minute alpha: no noise rather than a division by 0
-            out[a] = 1.0 / legal.sum() if legal[a] else 0.0
+    for a in range(out.size):  # if every draw underflowed, which takes a minute alpha: even rather than a division by 0
+        out[a] = out[a] / total if total > 0.0 else 1.0 / out.size
 
 
 @helper

@@ -204,44 +204,39 @@ def _insert(b, node, key, prior, draw, k, count):
 
 @helper
 def mask(policy, legal):
-    """Puts 0 on illegal actions and LEGAL_BONUS more on legal ones, and makes each sum 1 again; (n, A) both."""
+    """Puts 0 on illegal actions and LEGAL_BONUS more on legal ones, and makes each sum 1; (n, A) both.
+
+    What the legal actions have is not made 1 before: if it is little, the bonus counts for much.
+    """
     n, num_actions = policy.shape
     for i in range(n):
         total = 0.0
         for a in range(num_actions):
-            if not legal[i, a]:
-                policy[i, a] = 0.0
+            policy[i, a] = policy[i, a] + LEGAL_BONUS if legal[i, a] else 0.0
             total += policy[i, a]
-        rest = 0.0
         for a in range(num_actions):
-            if legal[i, a]:  # if no legal action has any probability left, they all get the same
-                policy[i, a] = (policy[i, a] / total if total > 0.0 else 0.0) + LEGAL_BONUS
-            rest += policy[i, a]
-        for a in range(num_actions):
-            policy[i, a] /= rest
+            policy[i, a] /= total
 
 
 @helper
-def add_noise(policy, noisy, legal, rng, b, noise, alpha, fraction):
-    """Fills noisy (n, A) with the policy, mixed with one Dirichlet draw per agent over its legal actions."""
+def add_noise(policy, beta, legal, rng, b, alpha, fraction):
+    """Fills beta (n, A) with the policy, mixed with one Dirichlet draw per agent over all actions, masked like it."""
     for i in range(policy.shape[0]):
-        if noise:
-            dirichlet(rng, b, alpha, legal[i], noisy[i])
+        dirichlet(rng, b, alpha, beta[i])
+    mask(beta, legal)
+    for i in range(policy.shape[0]):
         for a in range(policy.shape[1]):
-            if noise:
-                noisy[i, a] = (1.0 - fraction) * policy[i, a] + fraction * noisy[i, a]
-            else:
-                noisy[i, a] = policy[i, a]
+            beta[i, a] = (1.0 - fraction) * policy[i, a] + fraction * beta[i, a]
 
 
 @helper
-def root_priors(b, key, prior, beta_hat, log_beta, noisy, beta, bits, count):
-    """prior (C,) of the root: beta_hat on entry, beta_hat * pi~ / beta on return, a product over agents of ratios."""
+def root_ratios(b, key, prior, importance, log_beta, policy, beta, bits, count):
+    """Of the root's children: importance = prior * pi / beta, log_beta; a product and a sum over agents."""
     group = WORD // bits
     for c in range(count):
-        beta_hat[b, c] = prior[b, ROOT, c]
+        importance[b, c] = prior[b, ROOT, c]
         log_beta[b, c] = 0.0
         for i in range(beta.shape[0]):
             a = key[b, ROOT, c, i // group] >> (bits * (group - 1 - i % group)) & ((1 << bits) - 1)
-            prior[b, ROOT, c] *= noisy[i, a] / beta[i, a]
+            importance[b, c] *= policy[i, a] / beta[i, a]
             log_beta[b, c] += math.log(beta[i, a])

@@ -11,7 +11,7 @@ def empty_result(num_roots: int, n_agents: int, config: SearchConfig) -> SearchR
     """A result for B roots without children; `read` fills parts of it."""
     b, k = num_roots, config.num_sampled_actions
     of_children = {
-        name: np.zeros((b, k)) for name in ("q", "prior", "beta_hat", "log_beta", "reward", "child_value")
+        name: np.zeros((b, k)) for name in ("q", "prior", "importance", "log_beta", "reward", "child_value")
     }  # fmt: skip
     return SearchResult(
         value=np.zeros(b),
@@ -28,17 +28,17 @@ def read(tree: Tree, discount: float, result: SearchResult, first: int) -> None:
     bits, group = tree.packing
     part = slice(first, first + len(tree.nodes))
     _read(
-        tree.nodes, tree.key, tree.prior, tree.child, tree.beta_hat, tree.log_beta, discount, bits, group,
+        tree.nodes, tree.key, tree.prior, tree.child, tree.importance, tree.log_beta, discount, bits, group,
         result.value[part], result.predicted_value[part], result.num_children[part], result.joint_actions[part],
-        result.visit_counts[part], result.q[part], result.prior[part], result.beta_hat[part], result.log_beta[part],
+        result.visit_counts[part], result.q[part], result.prior[part], result.importance[part], result.log_beta[part],
         result.reward[part], result.child_value[part],
     )  # fmt: skip
 
 
 @kernel
 def _read(
-    nodes, key, prior, child, beta_hat, log_beta, discount, bits, group, value, predicted_value, num_children,
-    joint_actions, visit_counts, q, prior_out, beta_hat_out, log_beta_out, reward, child_value,
+    nodes, key, prior, child, importance, log_beta, discount, bits, group, value, predicted_value, num_children,
+    joint_actions, visit_counts, q, prior_out, importance_out, log_beta_out, reward, child_value,
 ):  # fmt: skip
     last = (1 << bits) - 1
     for b in range(nodes.shape[0]):
@@ -49,7 +49,7 @@ def _read(
             for i in range(joint_actions.shape[2]):
                 joint_actions[b, c, i] = key[b, ROOT, c, i // group] >> (bits * (group - 1 - i % group)) & last
             prior_out[b, c] = prior[b, ROOT, c]
-            beta_hat_out[b, c], log_beta_out[b, c] = beta_hat[b, c], log_beta[b, c]
+            importance_out[b, c], log_beta_out[b, c] = importance[b, c], log_beta[b, c]
             q[b, c] = root["predicted"]
             if child[b, ROOT, c] != UNVISITED:
                 node = nodes[b, child[b, ROOT, c]]

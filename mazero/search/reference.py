@@ -49,11 +49,11 @@ class SplitMix:
             if v > 0.0 and math.log(1.0 - self.uniform()) < 0.5 * x * x + d - d * v + d * math.log(v):
                 return boost * d * v
 
-    def dirichlet(self, alpha: float, legal: list[bool]) -> list[float]:
-        """One symmetric draw over the legal actions, 0 elsewhere; uniform if all draws underflow."""
-        draws = [self.gamma(alpha) if ok else 0.0 for ok in legal]
+    def dirichlet(self, alpha: float, size: int) -> list[float]:
+        """One symmetric draw; uniform if all draws underflow."""
+        draws = [self.gamma(alpha) for _ in range(size)]
         if sum(draws) == 0.0:
-            draws = [float(ok) for ok in legal]
+            draws = [1.0] * size
         return [x / sum(draws) for x in draws]
 
     def categorical(self, probabilities: list[float]) -> int:
@@ -76,7 +76,7 @@ class Node:
     index: int  # number of the simulation that made it, 0 at the root
     visits: int = 1
     prior: dict[tuple[int, ...], float] = field(default_factory=dict)
-    beta_hat: dict[tuple[int, ...], float] = field(default_factory=dict)
+    importance: dict[tuple[int, ...], float] = field(default_factory=dict)
     log_beta: dict[tuple[int, ...], float] = field(default_factory=dict)
     children: dict[tuple[int, ...], "Node | None"] = field(default_factory=dict)
     filed: dict[int, list[float]] = field(default_factory=dict)  # relative depth -> backed-up values
@@ -127,7 +127,7 @@ def reference_search(
         visit_counts=table(lambda tree, action, child: child.visits if child else 0, np.int32),
         q=table(lambda tree, action, child: _q(child, config) if child else tree.predicted),
         prior=table(lambda tree, action, child: tree.prior[action]),
-        beta_hat=table(lambda tree, action, child: tree.beta_hat[action]),
+        importance=table(lambda tree, action, child: tree.importance[action]),
         log_beta=table(lambda tree, action, child: tree.log_beta[action]),
         reward=table(lambda tree, action, child: child.reward if child else 0.0),
         child_value=table(lambda tree, action, child: child.predicted if child else 0.0),
@@ -159,16 +159,15 @@ def _grow(
     """One tree: N times selection, expansion and backup."""
     root = Node(0.0, float(roots.value[b]), roots.hidden[b : b + 1], index=0)
     root.filed[0] = [root.predicted]
-    policy = _masked(_softmax(roots.policy_logits[b]), legal)
-    noisy = policy
+    policy = [_masked(p, ok) for p, ok in zip(_softmax(roots.policy_logits[b]), legal, strict=True)]
+    beta = policy
     if noise:
         fraction = config.noise_fraction
-        noisy = []
+        beta = []
         for p, ok in zip(policy, legal, strict=True):
-            draw = rng.dirichlet(config.dirichlet_alpha, ok)
-            noisy.append([(1.0 - fraction) * x + fraction * y for x, y in zip(p, draw, strict=True)])
-    beta = noisy if config.sample_from_noisy_policy else policy
-    _expand(root, noisy, beta, config.num_sampled_actions, rng)
+            draw = _masked(rng.dirichlet(config.dirichlet_alpha, len(p)), ok)
+            beta.append([(1.0 - fraction) * x + fraction * y for x, y in zip(p, draw, strict=True)])
+    _expand(root, policy, beta, config.num_sampled_actions, rng)
 
     for simulation in range(1, config.num_simulations + 1):
         path, action = _select(root, config, rng)
@@ -184,14 +183,14 @@ def _grow(
 
 
 def _expand(node: Node, policy: list[list[float]], beta: list[list[float]], k: int, rng: SplitMix) -> None:
-    """K joint actions from beta; duplicates merge; prior = pi * beta_hat / beta."""
+    """K joint actions from beta; duplicates merge; prior = beta_hat, importance = beta_hat * pi / beta."""
     draws = [tuple(rng.categorical(p) for p in beta) for _ in range(k)]
     for action in sorted(set(draws)):
         node.children[action] = None
-        node.beta_hat[action] = draws.count(action) / k
+        node.prior[action] = draws.count(action) / k
         node.log_beta[action] = sum(math.log(beta[i][a]) for i, a in enumerate(action))
         ratio = math.prod(policy[i][a] / beta[i][a] for i, a in enumerate(action))
-        node.prior[action] = node.beta_hat[action] * ratio
+        node.importance[action] = node.prior[action] * ratio
 
 
 def _select(root: Node, config: SearchConfig, rng: SplitMix) -> tuple[list[Node], tuple[int, ...]]:
@@ -250,11 +249,7 @@ def _softmax(logits: torch.Tensor) -> list[list[float]]:
     return [[w / sum(row) for w in row] for row in weights]
 
 
-def _masked(policy: list[list[float]], legal: list[list[bool]]) -> list[list[float]]:
-    """Legal actions only, each 1e-4 more likely, normalised before and after."""
-    out: list[list[float]] = []
-    for p, ok in zip(policy, legal, strict=True):
-        total = sum(x for x, allowed in zip(p, ok, strict=True) if allowed)
-        p = [(x / total if total > 0.0 else 0.0) + 1e-4 if allowed else 0.0 for x, allowed in zip(p, ok, strict=True)]
-        out.append([x / sum(p) for x in p])
-    return out
+def _masked(p: list[float], legal: list[bool]) -> list[float]:
+    """Legal actions only, 1e-4 added to each, then normalised."""
+    p = [x + 1e-4 if ok else 0.0 for x, ok in zip(p, legal, strict=True)]
+    return [x / sum(p) for x in p]

@@ -8,7 +8,7 @@ import numpy as np
 
 from mazero.search.backup import back_up, new_node, open_node
 from mazero.search.draws import GOLDEN, mix
-from mazero.search.expand import add_noise, draw_children, first_bad, mask, root_priors, softmax, weigh
+from mazero.search.expand import add_noise, draw_children, first_bad, mask, root_ratios, softmax, weigh
 from mazero.search.jit import kernel
 from mazero.search.select import advantage_range, best_child
 from mazero.search.tree import FINE, ROOT, UNVISITED, WORD, Constants, Tree, bits_of
@@ -33,14 +33,14 @@ def begin(
       seeds: (B,) uint64.
       outputs: (B, 2 + n * A) float64 or float32: reward (ignored), value, policy logits.
       legal: (B, n, A) bool, at least one per agent.
-      noise: bool, mix Dirichlet noise into the root policy.
+      noise: bool, draw the root's joint actions from a mixture of its policy and Dirichlet noise.
       status: (B,) int64, filled: FINE or the first column of `outputs` that is not finite.
     Returns: number of roots that are not fine.
     """
     return _begin(
         tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.filed, tree.level,
-        tree.beta_hat, tree.log_beta, tree.rng, tree.policy, tree.noisy, tree.weight, tree.limit, tree.score, tree.draw,
-        const.num_sampled_actions, const.dirichlet_alpha, const.noise_fraction, const.sample_from_noisy_policy,
+        tree.importance, tree.log_beta, tree.rng, tree.policy, tree.beta, tree.weight, tree.limit, tree.score,
+        tree.draw, const.num_sampled_actions, const.dirichlet_alpha, const.noise_fraction,
         bits_of(tree.policy.shape[2]), seeds, outputs, legal, noise, status,
     )  # fmt: skip
 
@@ -82,8 +82,8 @@ def extend(tree: Tree, const: Constants, simulation: int, outputs: np.ndarray, s
 
 @kernel
 def _begin(
-    nodes, advantage, key, prior, child, edge, filed, level, beta_hat, log_beta, rng, policy, noisy, weight, limit,
-    score, draw, num_draws, alpha, fraction, sample_from_noisy_policy, bits, seeds, outputs, legal, noise, status,
+    nodes, advantage, key, prior, child, edge, filed, level, importance, log_beta, rng, policy, beta, weight, limit,
+    score, draw, num_draws, alpha, fraction, bits, seeds, outputs, legal, noise, status,
 ):  # fmt: skip
     bad = 0
     n, num_actions = policy.shape[1], policy.shape[2]
@@ -95,15 +95,17 @@ def _begin(
         else:
             softmax(outputs, b, policy[0])
             mask(policy[0], legal[b])
-            add_noise(policy[0], noisy[0], legal[b], rng, b, noise, alpha, fraction)
-            beta = noisy[0] if sample_from_noisy_policy else policy[0]
+            if noise:
+                add_noise(policy[0], beta[0], legal[b], rng, b, alpha, fraction)
+            else:
+                beta[0] = policy[0]
             for i in range(n):
                 for a in range(num_actions):
-                    weight[0, i * num_actions + a] = beta[i, a]
+                    weight[0, i * num_actions + a] = beta[0, i, a]
             count = draw_children(
                 b, ROOT, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits
             )
-            root_priors(b, key, prior, beta_hat, log_beta, noisy[0], beta, bits, count)
+            root_ratios(b, key, prior, importance, log_beta, policy[0], beta[0], bits, count)
             nodes[b, ROOT]["parent"] = UNVISITED
             nodes[b, ROOT]["slot"] = UNVISITED
             nodes[b, ROOT]["depth"] = 0

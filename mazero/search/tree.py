@@ -63,11 +63,11 @@ class Tree(NamedTuple):
     edge: np.ndarray  # (B, N + 1, 2, C) float64: advantage of each child (0: not visited), prior / (1 + its visits)
     filed: np.ndarray  # (B, P) float64: values filed at a node, by relative depth, largest first within a depth
     level: np.ndarray  # (B, P) LEVEL: by relative depth
-    beta_hat: np.ndarray  # (B, C) float64: of the root's children
+    importance: np.ndarray  # (B, C) float64: prior * pi / beta of the root's children
     log_beta: np.ndarray  # (B, C) float64: of the root's children
     rng: np.ndarray  # (B,) uint64: state of each root's generator
-    policy: np.ndarray  # (1, n, A) float64: scratch, policy of a root
-    noisy: np.ndarray  # (1, n, A) float64: scratch, root policy with noise
+    policy: np.ndarray  # (1, n, A) float64: scratch, policy of a root without noise
+    beta: np.ndarray  # (1, n, A) float64: scratch, what a root's actions are drawn from
     weight: np.ndarray  # (1, n * A, rounded up to _LANES) float64: scratch, sampling weights, cumulated for each agent
     limit: np.ndarray  # (1, n, A - 1, rounded up to _LANES) float64: scratch, where the next action begins, or infinity
     score: np.ndarray  # (1, K) float64: scratch, scores of the children of one node, or counts of draws
@@ -107,7 +107,6 @@ class Constants(NamedTuple):
     discount: float
     dirichlet_alpha: float
     noise_fraction: float
-    sample_from_noisy_policy: bool
     kept: np.ndarray  # (N + 2,) int64: how many of m values of one depth are kept, m = 0..N + 1
     weight: np.ndarray  # (N + 1,) float64: lambda ** d
 
@@ -128,11 +127,11 @@ def allocate(num_roots: int, n_agents: int, n_actions: int, config: SearchConfig
         edge=np.empty((b, nodes, 2, c)),
         filed=np.empty((b, cells)),
         level=np.empty((b, cells), LEVEL),
-        beta_hat=np.empty((b, c)),
+        importance=np.empty((b, c)),
         log_beta=np.empty((b, c)),
         rng=np.empty(b, np.uint64),
         policy=np.empty((1, n, a)),
-        noisy=np.empty((1, n, a)),
+        beta=np.empty((1, n, a)),
         weight=np.zeros((1, _round_up(n * a, _LANES))),
         limit=np.full((1, n, _round_up(a - 1, _LANES)), np.inf),
         score=np.empty((1, k)),
@@ -153,7 +152,6 @@ def constants(config: SearchConfig) -> Constants:
         discount=float(config.discount),
         dirichlet_alpha=float(config.dirichlet_alpha),
         noise_fraction=float(config.noise_fraction),
-        sample_from_noisy_policy=bool(config.sample_from_noisy_policy),
         kept=kept_counts(config.effective_rho, n + 1),
         weight=config.effective_lam ** np.arange(n + 1),
     )

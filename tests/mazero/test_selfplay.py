@@ -24,7 +24,7 @@ def result(visits, q=None, num_children=None):
         value=np.zeros(b), predicted_value=np.zeros(b),
         num_children=np.full(b, k, np.int32) if num_children is None else np.asarray(num_children, np.int32),
         joint_actions=np.zeros((b, k, 2), np.int16), visit_counts=visits, q=zeros if q is None else np.asarray(q),
-        prior=zeros, beta_hat=zeros, log_beta=zeros, reward=zeros, child_value=zeros,
+        prior=zeros, importance=zeros, log_beta=zeros, reward=zeros, child_value=zeros,
     )  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def play(player, model, explores, rngs):
 
 def test_self_play_is_this_plain_loop():
     config, model = setting()
-    explores = [step % 3 == 0 for step in range(70)]
+    explores = [step % 3 == 0 for step in range(90)]
     rngs, same = streams(), streams()
     ended = play(SelfPlay(make_env(), config, env_seed=SEED), model, explores, rngs)
     expected = plain_self_play(config, model, explores, **same)

@@ -35,7 +35,6 @@ def test_message_of_rho_is_one_line_with_value_and_meaning():
         ("pb_c_base", 0.0),
         ("dirichlet_alpha", 0.0),
         ("noise_fraction", 1.5),
-        ("sample_from_noisy_policy", None),
         ("min_max_floor", 0.0),
         ("tie_tolerance", float("inf")),
     ],

@@ -33,12 +33,11 @@ def assert_same(found, expected):
     st.booleans(),
     st.booleans(),
     st.booleans(),
-    st.booleans(),
     st.sampled_from([0.0, 0.25, 0.7, 0.75, 0.99]),
     st.sampled_from([0.1, 0.8, 1.0]),
     st.sampled_from([0.5, 0.99, 1.0]),
 )
-def test_same_results(n, a, k, num, seed, masked, noise, noisy_draws, os_lambda, rho, lam, discount):
+def test_same_results(n, a, k, num, seed, masked, noise, os_lambda, rho, lam, discount):
     recurrent_fn, make_root = hash_model(n, a)
     config = SearchConfig(
         num_simulations=num,
@@ -47,7 +46,6 @@ def test_same_results(n, a, k, num, seed, masked, noise, noisy_draws, os_lambda,
         lam=lam,
         discount=discount,
         os_lambda=os_lambda,
-        sample_from_noisy_policy=noisy_draws,
     )
     root = make_root(2, seed=seed % 1000, masked=masked)
     seeds = np.array([seed, seed ^ 1], np.uint64)

@@ -71,12 +71,11 @@ def test_a_workspace_used_for_other_sizes_changes_nothing():
         assert_equal(again, search(recurrent_fn, root, config, seeds_of(b), noise=True))
 
 
-@pytest.mark.parametrize("noisy_draws", [False, True])
-def test_illegal_root_actions_are_never_drawn(noisy_draws):
+@pytest.mark.parametrize("noise", [False, True])
+def test_illegal_root_actions_are_never_drawn(noise):
     recurrent_fn, make_root = hash_model(4, 6)
     root = make_root(300, masked=True)
-    config = dataclasses.replace(CONFIG, sample_from_noisy_policy=noisy_draws)
-    found = search(recurrent_fn, root, config, seeds_of(300), noise=True)
+    found = search(recurrent_fn, root, CONFIG, seeds_of(300), noise=noise)
     assert (found.marginal_visits(6)[~root.available_actions] == 0).all()
     b, c = np.nonzero(found.mask)
     for i in range(4):
@@ -93,33 +92,74 @@ def test_a_policy_without_legal_mass_is_replaced_by_the_uniform_one():
     assert 150 < (found.joint_actions[:, 0, 0] == 1).sum() < 250
 
 
-@pytest.mark.parametrize(("noise", "noisy_draws"), [(False, False), (True, False), (True, True)])
-def test_priors_are_unbiased(noise, noisy_draws):
-    """E over samplings of sum_c P(c) = 1: exactly 1 where pi~ is what is drawn from, on average elsewhere."""
+def test_the_bonus_of_legal_actions_counts_against_what_they_have_of_the_whole_policy():
+    """A hundredth and a thousandth of the policy are legal: (0.01 + 1e-4) against (0.001 + 1e-4), then normalised."""
+    recurrent_fn, make_root = hash_model(1, 3)
+    logits = torch.log(torch.tensor([[[0.989, 0.01, 0.001]]], dtype=torch.float64)).expand(50, -1, -1)
+    available = np.tile([False, True, True], (50, 1, 1))
+    root = dataclasses.replace(make_root(50), policy_logits=logits, available_actions=available)
+    found = search(recurrent_fn, root, CONFIG, seeds_of(50), noise=False)
+    b, c = np.nonzero(found.mask)
+    expected = np.array([0.0, 0.0101, 0.0011])[found.joint_actions[b, c, 0]] / 0.0112
+    np.testing.assert_allclose(np.exp(found.log_beta[b, c]), expected)
+
+
+def test_no_mask_is_a_mask_of_ones():
+    recurrent_fn, make_root = hash_model(2, 4)
+    root = make_root(5)
+    ones = dataclasses.replace(root, available_actions=np.ones((5, 2, 4), bool))
+    expected = search(recurrent_fn, ones, CONFIG, seeds_of(5), noise=True)
+    assert_equal(search(recurrent_fn, root, CONFIG, seeds_of(5), noise=True), expected)
+
+
+def mean_of_dirichlet_after_the_mask(legal, alpha=0.3, num=200_000):
+    """E of one agent's noise: drawn over all actions, masked, 1e-4 added to legal ones, normalised."""
+    draws = np.random.default_rng(0).dirichlet([alpha] * len(legal), num) * legal + 1e-4 * legal
+    return (draws / draws.sum(axis=1, keepdims=True)).mean(axis=0)
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_priors_are_counts_and_importance_is_unbiased(noise):
+    """Priors of a joint action are beta on average, importance ratios pi; priors of a root add up to 1 exactly."""
     recurrent_fn, make_root = hash_model(2, 5)
     num = 20_000
     root = rows(make_root(1, masked=True), [0] * num)
-    config = SearchConfig(num_simulations=1, num_sampled_actions=4, sample_from_noisy_policy=noisy_draws)
+    config = SearchConfig(num_simulations=1, num_sampled_actions=4)
     found = search(recurrent_fn, root, config, seeds_of(num), noise=noise)
-    total = found.prior.sum(axis=1)
-    np.testing.assert_allclose(found.beta_hat.sum(axis=1), 1.0)
-    if noise and not noisy_draws:
+    np.testing.assert_allclose(found.prior.sum(axis=1), 1.0)
+    counts = found.prior * 4
+    np.testing.assert_array_equal(counts, np.round(counts))
+    total = found.importance.sum(axis=1)
+    if noise:
         assert total.std() > 0.01
         assert abs(total.mean() - 1.0) < 4.5 * total.std() / np.sqrt(num)
     else:
-        np.testing.assert_allclose(total, 1.0)
+        np.testing.assert_array_equal(found.importance, found.prior)
 
-    # The priors of each joint action add up to its probability under pi~, whose mean over noise is known.
-    share = np.exp(root.policy_logits[0].numpy()) * root.available_actions[0]
-    policy = share / share.sum(axis=1, keepdims=True) + 1e-4 * root.available_actions[0]
+    legal = root.available_actions[0]
+    share = np.exp(root.policy_logits[0].numpy())
+    policy = (share / share.sum(axis=1, keepdims=True) + 1e-4) * legal
     policy /= policy.sum(axis=1, keepdims=True)
-    uniform = root.available_actions[0] / root.available_actions[0].sum(axis=1, keepdims=True)
-    expected = 0.75 * policy + 0.25 * uniform if noise else policy
-    prior = np.zeros((num, 5, 5))
+    beta = 0.75 * policy + 0.25 * np.array([mean_of_dirichlet_after_the_mask(x) for x in legal]) if noise else policy
     b, c = np.nonzero(found.mask)
-    prior[b, found.joint_actions[b, c, 0], found.joint_actions[b, c, 1]] = found.prior[b, c]
-    error = prior.std(axis=0) / np.sqrt(num) + 1e-9
-    assert (np.abs(prior.mean(axis=0) - np.outer(*expected)) / error).max() < 4.5
+    first, second = found.joint_actions[b, c].T
+    for weight, mean in ((found.prior, beta), (found.importance, policy)):
+        each = np.zeros((num, 5, 5))
+        each[b, first, second] = weight[b, c]
+        error = each.std(axis=0) / np.sqrt(num) + 1e-9
+        assert (np.abs(each.mean(axis=0) - np.outer(*mean)) / error).max() < 4.5
+
+
+def test_a_policy_that_is_sure_still_tries_other_actions_under_noise():
+    """8 agents that give 0.99 to one action: with noise the K draws differ, without noise hardly."""
+    recurrent_fn, make_root = hash_model(8, 6)
+    logits = torch.zeros(500, 8, 6, dtype=torch.float64)
+    logits[:, :, 0] = np.log(0.99 / (0.01 / 5))
+    root = dataclasses.replace(make_root(500), policy_logits=logits)
+    config = SearchConfig(num_simulations=1, num_sampled_actions=10)
+    with_noise, without = (search(recurrent_fn, root, config, seeds_of(500), noise=x) for x in (True, False))
+    assert with_noise.num_children.mean() > 8.5
+    assert without.num_children.mean() < 2.0
 
 
 def test_counts_and_shapes():
@@ -130,7 +170,7 @@ def test_counts_and_shapes():
     assert (found.num_children <= 8).all()  # 2 ** 3 joint actions
     assert (found.visit_counts.sum(axis=1) == 25).all()
     assert (found.marginal_visits(2).sum(axis=2) == 25).all()
-    for field in ("visit_counts", "q", "prior", "beta_hat", "log_beta", "reward", "child_value"):
+    for field in ("visit_counts", "q", "prior", "importance", "log_beta", "reward", "child_value"):
         assert getattr(found, field).shape == (5, 20)
         assert (getattr(found, field)[~found.mask] == 0).all()
     assert (found.visit_counts[found.mask] >= 1).all()  # N >= K: every child of the root is visited

@@ -74,23 +74,36 @@ def test_os_lambda_equals_reference_and_lies_between_filed_values(values, rho, l
 
 @pytest.mark.parametrize("alpha", [0.3, 1.0, 4.0])
 def test_dirichlet_moments(alpha):
-    """Mean 1/4 and variance (1/4)(3/4) / (4 alpha + 1) over four legal actions; nothing on the illegal one."""
-    legal = np.array([True, True, False, True, True])
+    """Mean 1/4 and variance (1/4)(3/4) / (4 alpha + 1) over four actions."""
     rng = np.array([np.uint64(7)])
-    found = np.empty((20_000, 5))
+    found = np.empty((20_000, 4))
     for row in found:
-        draws.dirichlet(rng, 0, alpha, legal, row)
-    assert (found[:, 2] == 0).all()
+        draws.dirichlet(rng, 0, alpha, row)
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
     variance = 3 / 16 / (4 * alpha + 1)
-    assert np.abs(found[:, legal].mean(axis=0) - 0.25).max() < 4.5 * np.sqrt(variance / 20_000)
-    np.testing.assert_allclose(found[:, legal].var(axis=0), variance, rtol=0.06)
+    assert np.abs(found.mean(axis=0) - 0.25).max() < 4.5 * np.sqrt(variance / 20_000)
+    np.testing.assert_allclose(found.var(axis=0), variance, rtol=0.06)
 
 
 def test_minute_alpha_gives_no_division_by_zero():
     row = np.empty(3)
-    draws.dirichlet(np.array([np.uint64(7)]), 0, 1e-6, np.array([True, False, True]), row)
-    assert np.isfinite(row).all() and row.sum() == pytest.approx(1.0) and row[1] == 0.0
+    draws.dirichlet(np.array([np.uint64(7)]), 0, 1e-6, row)
+    assert row.tolist() == [1 / 3] * 3
+
+
+def test_noise_is_drawn_over_all_actions_then_masked():
+    """By hand from the same draws: masked, 1e-4 on legal actions, normalised, mixed with a quarter."""
+    legal = np.array([[True, False, True, True], [False, False, True, False]])
+    policy = np.array([[0.5, 0.0, 0.2, 0.3], [0.0, 0.0, 1.0, 0.0]])
+    rng, again = np.array([[7], [7]], np.uint64)
+    beta = np.empty((2, 4))
+    expand.add_noise(policy, beta, legal, rng, 0, 0.3, 0.25)
+    for i in range(2):
+        row = np.empty(4)
+        draws.dirichlet(again, 0, 0.3, row)
+        row = np.where(legal[i], row + 1e-4, 0.0)
+        np.testing.assert_allclose(beta[i], 0.75 * policy[i] + 0.25 * row / row.sum(), rtol=1e-14)
+    assert rng[0] == again[0]
 
 
 def test_uniform_numbers_are_uniform():

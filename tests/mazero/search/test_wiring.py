@@ -333,7 +333,7 @@ def test_what_is_not_finite_is_named_with_its_root_and_its_simulation(column, si
 def test_an_empty_result_is_zero_everywhere():
     result = empty_result(3, 2, CONFIG)
     per_child = {name: ((3, 4), np.float64) for name in
-                 ("q", "prior", "beta_hat", "log_beta", "reward", "child_value")}  # fmt: skip
+                 ("q", "prior", "importance", "log_beta", "reward", "child_value")}  # fmt: skip
     assert {name: (x.shape, x.dtype) for name, x in vars(result).items()} == {
         "value": ((3,), np.float64), "predicted_value": ((3,), np.float64), "num_children": ((3,), np.int32),
         "joint_actions": ((3, 4, 2), np.int16), "visit_counts": ((3, 4), np.int32), **per_child,
@@ -356,7 +356,7 @@ def test_every_part_of_a_result_says_what_the_tree_says():
             child = tree.child[b, 0, c]
             assert found.joint_actions[b, c].tolist() == actions[b, c].tolist()
             assert found.prior[b, c] == tree.prior[b, 0, c]
-            assert (found.beta_hat[b, c], found.log_beta[b, c]) == (tree.beta_hat[b, c], tree.log_beta[b, c])
+            assert (found.importance[b, c], found.log_beta[b, c]) == (tree.importance[b, c], tree.log_beta[b, c])
             told = found.visit_counts[b, c], found.reward[b, c], found.child_value[b, c], found.q[b, c]
             if child == trees.UNVISITED:
                 assert told == (0, 0.0, 0.0, root.value[b])
@@ -385,8 +385,8 @@ def test_the_arrays_of_a_tree(n, a, c, words, weight, limit):
     assert {name: (x.shape, x.dtype) for name, x in tree._asdict().items()} == {
         "nodes": ((2, 8), trees.NODE), "advantage": ((2, 8), real), "key": ((2, 8, c, words), integer),
         "prior": ((2, 8, c), real), "child": ((2, 8, c), np.int32), "edge": ((2, 8, 2, c), real),
-        "filed": ((2, 36), real), "level": ((2, 36), trees.LEVEL), "beta_hat": ((2, c), real),
-        "log_beta": ((2, c), real), "rng": ((2,), np.uint64), "policy": ((1, n, a), real), "noisy": ((1, n, a), real),
+        "filed": ((2, 36), real), "level": ((2, 36), trees.LEVEL), "importance": ((2, c), real),
+        "log_beta": ((2, c), real), "rng": ((2,), np.uint64), "policy": ((1, n, a), real), "beta": ((1, n, a), real),
         "weight": ((1, weight), real), "limit": ((1, n, limit), real), "score": ((1, 10), real),
         "draw": ((1, words + 1, 10), integer),
     }  # fmt: skip
@@ -396,19 +396,17 @@ def test_the_arrays_of_a_tree(n, a, c, words, weight, limit):
 def test_the_numbers_of_a_search_by_hand():
     config = SearchConfig(
         num_simulations=3, num_sampled_actions=6, discount=0.9, rho=0.5, lam=0.5, pb_c_init=2.0, pb_c_base=10.0,
-        dirichlet_alpha=0.4, noise_fraction=0.125, sample_from_noisy_policy=True, min_max_floor=0.02,
-        tie_tolerance=1e-3,
+        dirichlet_alpha=0.4, noise_fraction=0.125, min_max_floor=0.02, tie_tolerance=1e-3,
     )  # fmt: skip
     const = trees.constants(config)
     assert const.rule[:2] == (0.02, 1e-3)
     explore = [np.sqrt(m) * (2.0 + np.log((m + 11) / 10)) for m in range(4)]
     np.testing.assert_allclose(const.rule.explore, explore, rtol=1e-15)
-    assert const[1:6] == (6, 0.9, 0.4, 0.125, True) and [*map(type, const[1:6])] == [int, float, float, float, bool]
+    assert const[1:5] == (6, 0.9, 0.4, 0.125) and [*map(type, const[1:5])] == [int, float, float, float]
     assert const.kept.tolist() == [1, 1, 1, 2, 2] and const.kept.dtype == np.int64
     assert const.weight.tolist() == [1.0, 0.5, 0.25, 0.125] and const.weight.dtype == np.float64
-    mean = trees.constants(dataclasses.replace(config, os_lambda=False, sample_from_noisy_policy=False))
+    mean = trees.constants(dataclasses.replace(config, os_lambda=False))
     assert mean.kept.tolist() == [1, 1, 2, 3, 4] and mean.weight.tolist() == [1.0] * 4
-    assert mean.sample_from_noisy_policy is False
     typed = trees.constants(dataclasses.replace(config, discount=1, min_max_floor=1, tie_tolerance=0, noise_fraction=0))
     assert [type(x) for x in (typed.rule[0], typed.rule[1], typed.discount, typed.noise_fraction)] == [float] * 4
 
