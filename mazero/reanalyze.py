@@ -58,7 +58,7 @@ def make_batch(
     if config.loss.policy_weight == "visits":
         share = stored["visit_counts"] / np.maximum(1, stored["visit_counts"].sum(axis=-1, keepdims=True))
     else:
-        share = stored["prior"]
+        share = stored["importance"]
     weight = policy_weights(
         np.where(mask, share, 0.0),
         standardised_advantages(stored["q"], stored["predicted_value"], mask),

@@ -32,11 +32,11 @@ class Episode:
     joint_actions: np.ndarray  # (T, K, n) int16
     visit_counts: np.ndarray  # (T, K) int32
     q: np.ndarray  # (T, K) float32
-    prior: np.ndarray  # (T, K) float32
+    importance: np.ndarray  # (T, K) float32, weight of each child in an estimate of the policy without noise
 
 
 FIELDS = tuple(f.name for f in fields(Episode))
-SEARCH_FIELDS = ("search_value", "predicted_value", "num_children", "joint_actions", "visit_counts", "q", "prior")
+SEARCH_FIELDS = ("search_value", "predicted_value", "num_children", "joint_actions", "visit_counts", "q", "importance")
 
 
 class Replay:

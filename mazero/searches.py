@@ -24,7 +24,7 @@ def search_fields(result: SearchResult) -> dict[str, np.ndarray]:
         "joint_actions": result.joint_actions,
         "visit_counts": result.visit_counts,
         "q": result.q.astype(np.float32),
-        "prior": result.prior.astype(np.float32),
+        "importance": result.importance.astype(np.float32),
     }
 
 

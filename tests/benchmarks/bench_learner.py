@@ -41,7 +41,7 @@ def random_replay(config: MAZeroConfig, n: int, o: int, a: int, *, episodes: int
                 search_value=rng.standard_normal(t, dtype=np.float32),
                 predicted_value=rng.standard_normal(t, dtype=np.float32), num_children=np.full(t, k, np.int32),
                 joint_actions=rng.integers(0, a, (t, k, n)).astype(np.int16), visit_counts=visits.astype(np.int32),
-                q=rng.standard_normal((t, k), dtype=np.float32), prior=np.full((t, k), 1 / k, np.float32),
+                q=rng.standard_normal((t, k), dtype=np.float32), importance=np.full((t, k), 1 / k, np.float32),
             ),
         )  # fmt: skip
     return replay

@@ -58,7 +58,7 @@ def random_episode(length, rng):
         joint_actions=np.where(exists[..., None], rng.integers(0, A, (length, K, N)), 0).astype(np.int16),
         visit_counts=visits.astype(np.int32),
         q=np.where(exists, rng.normal(size=(length, K)), 0).astype(np.float32),
-        prior=np.where(exists, rng.random((length, K)), 0).astype(np.float32),
+        importance=np.where(exists, rng.random((length, K)), 0).astype(np.float32),
     )
 
 
@@ -100,7 +100,7 @@ def plain_batch(replay, positions, importance, *, config, planned_updates, rng):
             root = model.roots(plain_stack(replay, t, depth)[None], replay.available[t][None])
             result = search(model.recurrent, root, config.search, seeds[i : i + 1], noise=True)
             fresh = {"search_value": result.value[0], "predicted_value": result.predicted_value[0]}
-            for name in ("num_children", "joint_actions", "visit_counts", "q", "prior"):
+            for name in ("num_children", "joint_actions", "visit_counts", "q", "importance"):
                 fresh[name] = getattr(result, name)[0]
             stored[t] = {name: fresh[name].astype(stored[t][name].dtype) for name in SEARCH_FIELDS} | {"fresh": True}
 
@@ -130,7 +130,7 @@ def plain_batch(replay, positions, importance, *, config, planned_updates, rng):
             out["joint_actions"].append(row["joint_actions"])
             for c in range(row["num_children"] if t < end else 0):
                 share = row["visit_counts"][c] / row["visit_counts"].sum()
-                share = share if config.loss.policy_weight == "visits" else row["prior"][c]
+                share = share if config.loss.policy_weight == "visits" else row["importance"][c]
                 advantages[b, k, c] = row["q"][c] - row["predicted_value"], share
     weight = np.zeros((size, steps + 1, K))
     raw = np.array([advantage for advantage, _ in advantages.values()], np.float64)

@@ -23,7 +23,7 @@ def episode(length, mark):
         joint_actions=np.zeros((length, K, N), np.int16),
         visit_counts=np.ones((length, K), np.int32),
         q=np.zeros((length, K), np.float32),
-        prior=np.ones((length, K), np.float32),
+        importance=np.ones((length, K), np.float32),
     )
 
 

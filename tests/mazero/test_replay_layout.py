@@ -10,7 +10,7 @@ SHAPES = {
     "obs": ((N, OBS), np.float32), "available": ((N, A), np.bool_), "action": ((N,), np.int16),
     "reward": ((), np.float32), "search_value": ((), np.float32), "predicted_value": ((), np.float32),
     "num_children": ((), np.int32), "joint_actions": ((K, N), np.int16), "visit_counts": ((K,), np.int32),
-    "q": ((K,), np.float32), "prior": ((K,), np.float32),
+    "q": ((K,), np.float32), "importance": ((K,), np.float32),
 }  # fmt: skip
 
 

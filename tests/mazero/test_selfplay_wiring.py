@@ -72,7 +72,7 @@ def plain_self_play(config, model, explores, search_rng, actor_rng):
         for slot, (obs, available) in enumerate(now):
             row = {"obs": obs, "available": available, "action": actions[slot], "reward": env.reward[slot]}
             row |= {"search_value": found.value[slot], "predicted_value": found.predicted_value[slot]}
-            for name in ("num_children", "joint_actions", "visit_counts", "q", "prior"):
+            for name in ("num_children", "joint_actions", "visit_counts", "q", "importance"):
                 row[name] = getattr(found, name)[slot]
             rows[slot].append(row)
             if env.finished[slot]:
