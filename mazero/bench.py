@@ -24,6 +24,7 @@ from torch import nn
 
 import envs
 from mazero.config import PRESETS, MAZeroConfig
+from mazero.endtoend import run_speed
 from mazero.inference import TorchModel, make_model
 from mazero.learner import MAZeroLearner, optimise
 from mazero.losses import batch_loss
@@ -56,6 +57,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-simulations", type=int, nargs="+", default=[100], help="N")
     parser.add_argument("--num-sampled-actions", type=int, nargs="+", default=[10], help="K")
     parser.add_argument("--only", choices=SECTIONS, nargs="+", default=["search", "update"], help="what to measure")
+    parser.add_argument(
+        "--end-to-end",
+        type=int,
+        metavar="ENV_STEPS",
+        nargs="?",
+        const=50_000,
+        default=None,
+        help="instead: env steps an hour of whole runs of this budget (default: 50000), with the preset as it is",
+    )
     parser.add_argument("--repeats", type=int, default=3, help="of which the median counts (default: %(default)s)")
     parser.add_argument("--preset", default="paper", help="sizes of everything else (default: %(default)s)")
     parser.add_argument(
@@ -76,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None and not arguments.json.parent.is_dir():
         raise UserError(f"--json needs an existing folder, got {arguments.json}: create {arguments.json.parent}")
     maps = arguments.map or ["3m"]
-    if "update" in arguments.only and len(maps) * len(arguments.num_simulations) > 1:
+    if arguments.end_to_end is None and "update" in arguments.only and len(maps) * len(arguments.num_simulations) > 1:
         raise UserError(
             f"an update is measured on one map with one --num-simulations, got {', '.join(maps)} with "
             f"{', '.join(map(str, arguments.num_simulations))}: give one of each, or --only search"
@@ -84,22 +94,33 @@ def run(arguments: argparse.Namespace) -> int:
     cli.set_up_process(arguments.threads)
     cli.check_device(arguments.device)
     # One observation, of the plain family: the sizes of the anchors.
-    basis = ["network.stacked_observations=1", "self_play.observation=smac"]
+    basis = ["network.stacked_observations=1", "self_play.observation=smac"] if arguments.end_to_end is None else []
     overrides = [*basis, *cli.flat_overrides(arguments)]
     config = apply_overrides(load_preset(PRESETS, arguments.preset, MAZeroConfig), overrides)
     for name in maps:
         cli.make_env(name, {}, backend=None, num_envs=1, observation=config.self_play.observation, seed=0)
-    record = measure(
-        config,
-        maps=maps,
-        batches=arguments.batch,
-        num_simulations=arguments.num_simulations,
-        sampled=arguments.num_sampled_actions,
-        repeats=arguments.repeats,
-        device=arguments.device,
-        sections=arguments.only,
-        report=lambda line: print(line, flush=True),  # noqa: T201 - the command's answer
-    )
+
+    def report(line: str) -> None:
+        print(line, flush=True)  # noqa: T201 - the command's answer
+
+    if arguments.end_to_end is not None:
+        record = origin(config, arguments.repeats, arguments.device) | {"preset": arguments.preset}
+        record["end_to_end"] = [
+            run_speed(config, name, arguments.end_to_end, device=arguments.device, report=report) for name in maps
+        ]
+        record["peak_memory_mb"] = _peak_memory_mb()
+    else:
+        record = measure(
+            config,
+            maps=maps,
+            batches=arguments.batch,
+            num_simulations=arguments.num_simulations,
+            sampled=arguments.num_sampled_actions,
+            repeats=arguments.repeats,
+            device=arguments.device,
+            sections=arguments.only,
+            report=report,
+        )
     if arguments.json is not None:
         text = json.dumps(record, indent=1) + "\n"
         partial = arguments.json.with_name(arguments.json.name + ".partial")
@@ -129,17 +150,7 @@ def measure(
       repeats: of every figure.    report: called with a line of text for each result.
     Returns: the JSON-able record.
     """
-    record: dict[str, Any] = {
-        "provenance": provenance.collect(
-            backend="skirmish",
-            threads=torch.get_num_threads(),
-            device=device,
-            command=provenance.command_line("mazero"),
-        ),
-        "speed_of_machine": machine_speed(repeats),
-        "inference": {"backend": config.inference.backend, "precision": config.inference.precision},
-        "anchors": ANCHORS["source"],
-    }
+    record = origin(config, repeats, device)
     speed = record["speed_of_machine"]
     report(
         f"matrix products {speed['matmul_gflops']:.0f} GFLOP/s; encoder at batch 32 / 1536: "
@@ -171,6 +182,21 @@ def measure(
                 record["sweep"][axis].append(row)
                 report(_search_line(row))
     return record
+
+
+def origin(config: MAZeroConfig, repeats: int, device: str) -> dict[str, Any]:
+    """What figures depend on besides what was measured: versions, machine, how inference runs."""
+    return {
+        "provenance": provenance.collect(
+            backend="skirmish",
+            threads=torch.get_num_threads(),
+            device=device,
+            command=provenance.command_line("mazero"),
+        ),
+        "speed_of_machine": machine_speed(repeats),
+        "inference": {"backend": config.inference.backend, "precision": config.inference.precision},
+        "anchors": ANCHORS["source"],
+    }
 
 
 def machine_speed(repeats: int) -> dict[str, Any]:

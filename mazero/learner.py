@@ -159,9 +159,9 @@ class MAZeroLearner:
         # Steps played before learning starts are made up for when it does: while the model learns from them, the
         # policy's targets are still those of a uniform search, so it cannot run ahead of a model that knows nothing.
         if self.replay.size >= self.config.replay.start:
-            self._learn(int(self.env_steps * self.config.optimiser.updates_per_env_step + ROUNDING))
+            self.update_until(int(self.env_steps * self.config.optimiser.updates_per_env_step + ROUNDING))
 
-    def _learn(self, goal: int) -> None:
+    def update_until(self, goal: int) -> None:
         """Update until `goal` updates are done.
 
         With `targets.prefetch` a second thread makes the batch of update u + 1 while update u runs, in this order:

@@ -68,7 +68,7 @@ def test_prefetch_is_the_order_it_says_it_is():
 
     threaded = advanced(*BUSY, steps=80)
     plain = tiny_learner(*BUSY)  # made after the other has run: dropout draws from torch's global generator
-    plain._learn = learn
+    plain.update_until = learn
     while plain.env_steps < 80:
         plain.advance()
     assert threaded.updates == plain.updates == 40

@@ -207,7 +207,7 @@ def test_learning_starts_when_enough_is_stored_and_acting_stops_to_be_random_aft
 def test_updates_are_whole_shares_of_the_steps_whatever_the_rounding():
     """0.29 * 100 is 28.999999999999996 in float64."""
     learner, goals = made("optimiser.updates_per_env_step=0.29", steps=40), []
-    learner._learn = goals.append
+    learner.update_until = goals.append
     for steps in (96, 97, 99, 100):
         learner.env_steps = steps - 4
         learner.advance()

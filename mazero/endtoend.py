@@ -1,0 +1,107 @@
+"""`python -m mazero bench --end-to-end`: environment steps an hour of a whole run, self-play to updates, as it grows.
+
+A run slows down as its replay grows, because more positions are searched with every target network. So the rate is
+measured with the replay at the middle of each third of the budget, over at least one whole target period each, and
+the hours of the budget are the sum of its thirds. The replay is filled with copies of episodes of random play, which
+are as many different positions to search as the episodes of a real run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+import envs
+from mazero.config import MAZeroConfig
+from mazero.learner import MAZeroLearner
+from mazero.replay import FIELDS, Episode
+
+PARTS = 3
+SEED_STEPS = 600  # of self-play, whose episodes are copied
+PHASES = ("self_play", "targets", "update")
+
+
+def run_speed(
+    config: MAZeroConfig, name: str, budget: int, *, device: str, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Speed of a run of `budget` environment steps, evaluations left out.
+
+    Returns: `env_steps_per_hour` of the whole budget; for each part of it (`parts`) the size of its replay, env steps,
+    wall and CPU seconds, the share of each phase, searches asked for and made; the largest memory so far, MB.
+    """
+    parts = []
+    for part in range(PARTS):
+        size = round(budget * (part + 0.5) / PARTS)
+        row = _part(config, name, budget, size, device)
+        parts.append(row)
+        report(
+            f"{name} with {row['replay_size']:,} transitions: {row['env_steps_per_hour']:,.0f} env steps/hour "
+            f"({', '.join(f'{phase} {share:.0%}' for phase, share in row['share'].items())}; "
+            f"{row['searches_made_per_env_step']:.1f} searches a step, {row['searches_saved']:.0%} saved)"
+        )
+    rate = PARTS / sum(1 / row["env_steps_per_hour"] for row in parts)
+    report(f"{name}: {rate:,.0f} env steps/hour over {budget:,} steps on {torch.get_num_threads()} thread(s)")
+    return {"map": name, "budget": budget, "env_steps_per_hour": rate, "parts": parts}
+
+
+def _part(config: MAZeroConfig, name: str, budget: int, size: int, device: str) -> dict[str, Any]:
+    learner = MAZeroLearner(
+        config,
+        make_env=lambda num_envs, observation, seed: envs.make(
+            name, num_envs=num_envs, observation=observation, seed=seed
+        ),
+        seed=0,
+        device=device,
+        eval_episodes=1,
+        env_steps=budget,
+    )
+    fill(learner, size)
+    rate, interval = config.optimiser.updates_per_env_step, config.targets.target_interval
+    updates = int(size * rate) // interval * interval
+    learner.updates = updates - 1
+    learner.update_until(updates)  # compiles what is not compiled, and ends a target period
+    learner.drain_metrics()
+    steps = learner.env_steps = round(updates / rate)
+    wall, cpu = time.perf_counter(), time.process_time()
+    while learner.updates < updates + interval:
+        learner.advance()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    metrics = learner.drain_metrics()
+    spent = {phase: metrics[f"{phase}_seconds"] for phase in PHASES}
+    steps = learner.env_steps - steps
+    made, asked = (metrics.get(f"searches_{what}", float("nan")) for what in ("made", "asked"))
+    return {
+        "replay_size": size,
+        "env_steps": steps,
+        "wall_seconds": wall,
+        "cpu_seconds": cpu,
+        "env_steps_per_hour": 3600 * steps / wall,
+        "share": {phase: value / sum(spent.values()) for phase, value in spent.items()},
+        "searches_asked_per_env_step": asked / steps,
+        "searches_made_per_env_step": made / steps,
+        "searches_saved": 1 - made / asked,
+    }
+
+
+def fill(learner: MAZeroLearner, size: int) -> None:
+    """Fill the replay with `size` transitions or a few more: episodes of random play, again and again."""
+    episodes: list[Episode] = []
+    played = 0
+    while played < SEED_STEPS or not episodes:
+        ended = learner.self_play.step(
+            learner.model, explore=True, search_rng=learner.streams.search, actor_rng=learner.streams.actor
+        )
+        played += learner.self_play.env.num_envs
+        episodes += [episode for episode, _ in ended]
+    whole = {name: np.concatenate([getattr(episode, name) for episode in episodes]) for name in FIELDS}
+    lengths = [len(episode.reward) for episode in episodes]
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    at = 0
+    while learner.replay.size < size:
+        rows = slice(offsets[at], offsets[at + 1])
+        learner.replay.add(Episode(**{name: values[rows] for name, values in whole.items()}))
+        at = (at + 1) % len(lengths)
