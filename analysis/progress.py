@@ -69,14 +69,14 @@ def render(rows: list[RunProgress], study: Study) -> str:
 
 
 def _run_progress(run: Run, directory: Path, *, budget: int, now: float) -> RunProgress:
-    done = _json(directory / "done.json")
+    done = read_json(directory / "done.json")
     if done is not None:
         final = done.get("final") or {}
         return RunProgress(
             run, FINISHED, int(done["env_steps"]), budget, final.get("win_rate"), float(done["wall_seconds"])
         )
     steps, seconds, win_rate = 0, 0.0, None
-    for record in _records(directory / "metrics.jsonl"):
+    for record in read_records(directory / "metrics.jsonl"):
         steps, seconds = int(record.get("env_steps", steps)), float(record.get("wall_seconds", seconds))
         if record.get("kind") == "eval":
             win_rate = record.get("win_rate")
@@ -89,7 +89,8 @@ def _run_progress(run: Run, directory: Path, *, budget: int, now: float) -> RunP
     return RunProgress(run, state, steps, budget, win_rate, seconds)
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None if there is none to read (yet)."""
     try:
         document = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -97,7 +98,8 @@ def _json(path: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSON-lines file; a line that is being written is left out."""
     records = []
     try:
         lines = path.read_bytes().splitlines()
