@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mazero.config import LossConfig
+from mazero.learning import learned_loss, plan_for
 from mazero.networks import MAZeroNetwork
 from mazero.transforms import beyond_support, expected_scalar, two_hot
 
@@ -86,6 +87,9 @@ def batch_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tupl
 
     Returns: loss (), root values predicted (B,) in reward units (for priorities), and the mean of each part.
     """
+    plan = plan_for(network, batch)
+    if plan is not None:
+        return learned_loss(plan, batch, config)
     steps = batch.action.shape[1]
     states = unroll(network, batch.obs[:, 0], batch.action)  # (B, U + 1, n, H)
     bound = network.config.support

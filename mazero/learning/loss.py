@@ -1,0 +1,87 @@
+"""The door to the kernels of learning: which batches they take, and their loss as a node of torch's graph."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mazero import fused
+from mazero.config import LossConfig
+from mazero.learning.step import LearningStep, Weights
+from mazero.networks import MAZeroNetwork
+from mazero.transforms import unsquash
+
+if TYPE_CHECKING:
+    from mazero.losses import Batch
+
+logger = logging.getLogger(__name__)
+
+# The plan last used for a network: memory for batches of one size.
+_plans: WeakKeyDictionary[MAZeroNetwork, LearningStep] = WeakKeyDictionary()
+
+
+def plan_for(network: MAZeroNetwork, batch: Batch) -> LearningStep | None:
+    """Memory and plan for a batch, or None where plain torch has to do it: elsewhere than in training on a CPU."""
+    obs = batch.obs
+    if not network.training or not fused.usable(obs) or obs.requires_grad:
+        return None
+    size, steps = batch.action.shape[:2]
+    plan = _plans.get(network)
+    if plan is None or not plan.serves(network, size, steps):
+        _plans.pop(network, None)  # its memory, before there is more
+        try:
+            plan = LearningStep(network, size, steps)
+        except ValueError as error:
+            logger.info("learning in plain torch: %s", error)
+            return None
+        _plans[network] = plan
+    return plan
+
+
+def learned_loss(plan: LearningStep, batch: Batch, config: LossConfig) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """What `mazero.losses.batch_loss` returns. The gradient is computed at once, unless gradients are off."""
+    consistency, learns = config.consistency > 0, torch.is_grad_enabled()
+    plan.forward(batch.obs.contiguous().numpy(), batch.action, consistency=consistency)
+    targets = (batch.value, batch.reward, batch.joint_actions, batch.policy_weight)
+    parts = plan.objective(
+        tuple(target.contiguous().numpy() for target in targets),
+        batch.importance.numpy(),
+        batch.real.contiguous().numpy(),
+        Weights(config.value, config.consistency),
+    )
+    steps, size = plan.steps, plan.batch
+    total = parts.reward + parts.policy + config.value * parts.value
+    means = {"loss_value": parts.value, "loss_reward": parts.reward, "loss_policy": parts.policy}
+    if parts.consistency is not None:
+        total = total + config.consistency * parts.consistency
+        means["loss_consistency"] = parts.consistency
+    loss = (batch.importance.numpy() * total).mean() / steps
+    scalars = [part.mean() / steps for part in means.values()]
+    scalars += [loss, parts.clipped / (size * (2 * steps + 1)), parts.entropy / (size * plan.n)]
+    names = [*means, "loss", "targets_clipped", "policy_entropy"]
+    found = torch.tensor(scalars, dtype=torch.float32)
+    logged = dict(zip(names, found.unbind(), strict=True))
+    result = logged["loss"]
+    if learns:
+        plan.backward(consistency=consistency)
+        result = _Known.apply(result, plan.known.slopes.clone(), plan.known.views, *plan.known.tensors)
+    return result, unsquash(torch.from_numpy(parts.root)), logged
+
+
+class _Known(torch.autograd.Function):
+    """A scalar whose gradient is known."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, slopes: Tensor, views: Any, *parameters: Tensor) -> Tensor:
+        ctx.slopes, ctx.views = slopes, views
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, None, *ctx.views(ctx.slopes * gradient)

@@ -1,0 +1,278 @@
+"""The loss of a batch and its gradient by hand: `mazero.losses.batch_loss` for learning on a CPU in float32.
+
+The same function as the plain modules of `mazero.networks` and `mazero.losses`, up to the rounding of float32. All rows
+of all unrolled steps lie one below the other, step by step, in memory that every update uses again; a chunk of samples
+goes through all steps while its rows are in the cache, and back; the gradient of each weight is then one product over
+all steps. B samples, U steps, n agents, H hidden units, as there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mazero import fused
+from mazero.learning import rows
+from mazero.learning.encoder import Encoder
+from mazero.learning.layers import ActionDense, Chain, Dense, FirstDense, Norm, Parameters, Rows, Stage, stages
+from mazero.learning.objective import consistency_loss, policy_loss, scalar_loss
+from mazero.networks import AttentionLayer, MAZeroNetwork
+
+CHUNK = 65536  # floats of a row of features times rows of a chunk: a quarter of a megabyte
+
+
+class Weights(NamedTuple):
+    """Of the parts of the loss."""
+
+    value: float
+    consistency: float
+
+
+class Parts(NamedTuple):
+    """Of each sample, summed over steps, (B,) float32; consistency is None if it has no weight."""
+
+    value: np.ndarray
+    reward: np.ndarray
+    policy: np.ndarray
+    consistency: np.ndarray | None
+    root: np.ndarray  # mean atom of the value at the root
+    entropy: float  # of the policy at the root, nats, summed over samples and agents
+    clipped: int  # targets of value and reward beyond the support
+
+
+class LearningStep:
+    """Memory and plan for batches of one size.
+
+    Args:
+      network: whose parameters are used, where they are now.    batch: B.    steps: U.
+    Raises: ValueError if the network has parts that are not those of `MAZeroNetwork`.
+    """
+
+    def __init__(self, network: MAZeroNetwork, batch: int, steps: int) -> None:
+        for name, parameter in network.named_parameters():
+            if not fused.usable(parameter):
+                raise ValueError(f"{name} must be float32 in main memory, got {parameter.dtype}, {parameter.device}")
+        config, n = network.config, network.n_agents
+        self.batch, self.steps, self.n, self.bound = batch, steps, n, config.support
+        self.children = tuple(network.children())
+        self.known = known = Parameters(network.parameters())
+        self.addresses = [tensor.data_ptr() for tensor in known.tensors]
+        width, of, total = config.hidden_size, known.of, batch * n
+        count = min(batch, -(-total * width // CHUNK))
+        self.chunks = [(c * batch // count, (c + 1) * batch // count) for c in range(count)]
+        once = [(first * n, last * n) for first, last in self.chunks]
+        each = [(k * total + start, k * total + stop) for k in range(steps) for start, stop in once]
+        scratch = [(0, stop - start) for start, stop in each]
+
+        # States of all steps; those that a step starts from, those that it ends in, the roots.
+        self.states, self.d_states = Rows([(0, (steps + 1) * total)], width), Rows([(0, (steps + 1) * total)], width)
+        self.before, self.d_before = (Rows.over(x.array[:-total], each) for x in (self.states, self.d_states))
+        self.after, self.d_after = (Rows.over(x.array[total:], each) for x in (self.states, self.d_states))
+        self.root, self.d_root = (Rows.over(x.array[:total], once) for x in (self.states, self.d_states))
+        self.action = Rows(each, dtype=np.int64)
+
+        inputs = Norm(of(network.normalise.weight), of(network.normalise.bias))
+        parts = stages(network.representation)
+        self.standard, self.target_standard = (Rows(slots, len(inputs.gain.array)) for slots in (once, scratch))
+        self.target = Rows(each, width)
+        self.representation, self.target_representation = (
+            Chain(parts[1:], known, slots, out=out, first=_first(parts[0], known, inputs, slots))
+            for slots, out in ((once, self.root), (scratch, self.target))
+        )
+        embed = network.communication.embed
+        self.embed = ActionDense(
+            of(embed.weight), of(embed.bias), each, action_rows=of(embed.action_rows), row=self.action
+        )
+        self.embedded, self.position = Rows(each, width), network.communication.position.numpy()
+        self.encoders = [Encoder(layer, known, n, each) for layer in _encoder_layers(network)]
+        first = network.dynamics.first
+        norm = Norm(of(network.dynamics.norm.weight), of(network.dynamics.norm.bias))
+        self.first = ActionDense(
+            of(first.weight), of(first.bias), each, action_rows=of(first.action_rows), row=self.action, norm=norm
+        )
+        self.from_hidden, self.from_feature = self.first.weight.value.split(width, dim=1)
+        self.rest = Chain(stages(network.dynamics.rest), known, each, out=self.after)
+        self.d_feature, self.d_first = Rows(scratch, width), Rows(scratch, len(first.weight))
+
+        joint = [(0, steps * batch)]
+        self.value = Chain(stages(network.value), known, [(0, (steps + 1) * batch)])
+        self.policy = Chain(stages(network.policy), known, [(0, (steps + 1) * total)])
+        reward = network.reward
+        norm = Norm(of(reward.norm.weight), of(reward.norm.bias))
+        self.team_rows, self.team, self.offset = of(reward.action_rows), Rows(joint, n, dtype=np.int64), reward.offset
+        self.team_table = np.empty(self.team_rows.array.shape, np.float32)
+        self.reward_first = Dense(of(reward.weight), of(reward.bias), joint, relu=True, norm=norm)
+        self.reward_first.table = np.zeros_like(self.reward_first.table)  # the bias comes with the actions' rows
+        self.reward = Chain([Stage(reward.out, False, None)], known, joint, first=self.reward_first)
+        self.projection, self.target_projection = (Chain(stages(network.projection), known, joint) for _ in range(2))
+        self.predictor = Chain(stages(network.predictor), known, joint)
+        self.d_projected = Rows(joint, self.predictor.layers[0].fan_in)
+
+    def serves(self, network: MAZeroNetwork, batch: int, steps: int) -> bool:
+        """Whether this is the plan for batches of that size, and the network's parameters are where they were."""
+        return (
+            (self.batch, self.steps) == (batch, steps)
+            and self.children == tuple(network.children())
+            and self.addresses == [tensor.data_ptr() for tensor in self.known.tensors]
+        )
+
+    def forward(self, obs: np.ndarray, action: Tensor, *, consistency: bool) -> None:
+        """States and heads' logits; with `consistency`, encoded states of the observations too.
+
+        Args:
+          obs: (B, U + 1, n, D) contiguous.    action: (B, U, n).
+        """
+        self.action.tensor.view(self.steps, self.batch, self.n).copy_(action.transpose(0, 1))
+        torch.add(self.action.tensor.view(-1, self.n), self.offset, out=self.team.tensor)
+        self._prepare()
+        chunks = len(self.chunks)
+        for c, (first, _) in enumerate(self.chunks):
+            rows.standardise(obs, 0, first, self.standard.arrays[c])
+            self.representation.forward(c, self.standard.tensors[c])
+            for k in range(self.steps):
+                self._dynamics(k * chunks + c)
+        joint = self.states.tensor.view((self.steps + 1) * self.batch, -1)
+        self.value.forward(0, joint)
+        self.policy.forward(0, self.states.tensor)
+        products, later = self.reward_first.z, joint[self.batch :]
+        np.copyto(self.team_table, self.team_rows.array)
+        rows.team_rows(self.team.array, self.reward_first.bias.array, self.team_table, products.array)
+        products.tensor.addmm_(later, self.reward_first.transposed)
+        self.reward.layers[1].forward(0, self.reward_first.activate(0))
+        if consistency:
+            self.predictor.forward(0, self.projection.forward(0, later))
+            for k in range(self.steps):
+                for c, (first, _) in enumerate(self.chunks):
+                    slot = k * chunks + c
+                    rows.standardise(obs, k + 1, first, self.target_standard.arrays[slot])
+                    self.target_representation.forward(slot, self.target_standard.tensors[slot])
+            self.target_projection.forward(0, self.target.tensor.view(self.steps * self.batch, -1))
+
+    def _prepare(self) -> None:
+        """Whatever is made of weights; draws dropout."""
+        for part in (self.representation, self.target_representation, self.embed, self.first):
+            part.prepare()
+        for layer in self.encoders:
+            layer.prepare()
+
+    def _dynamics(self, slot: int) -> None:
+        """One step of the model from the states of a slot."""
+        hidden, embed, first = self.before.tensors[slot], self.embed, self.first
+        torch.mm(hidden, embed.transposed, out=embed.z.tensors[slot])
+        rows.relu(
+            embed.z.arrays[slot], embed.table, self.action.arrays[slot], self.position, self.embedded.arrays[slot]
+        )
+        feature = self.embedded
+        for layer in self.encoders:
+            layer.forward(slot, feature)
+            feature = layer.out
+        products = first.z.tensors[slot]
+        torch.mm(hidden, self.from_hidden.t(), out=products)
+        products.addmm_(feature.tensors[slot], self.from_feature.t())
+        self.rest.forward(slot, first.activate(slot), self.before.arrays[slot])
+
+    def objective(
+        self, targets: tuple[np.ndarray, ...], importance: np.ndarray, real: np.ndarray, weights: Weights
+    ) -> Parts:
+        """Parts of the loss; logits and predictions become its gradient.
+
+        Args:
+          targets: value (B, U + 1), reward (B, U), joint_actions (B, U + 1, K, n), policy_weight (B, U + 1, K).
+          importance: (B,).    real: (B, U + 1).
+        """
+        value, reward, joint_actions, policy_weight = targets
+        share = (importance / np.float32(self.batch * self.steps)).astype(np.float32)
+        of_value, of_reward, of_policy, root, unused = np.zeros((5, self.batch), np.float32)
+        atoms = 2 * self.bound + 1
+        logits = self.value.out.array.reshape(-1, self.batch, atoms)
+        clipped = scalar_loss(logits, value, self.bound, share, weights.value, of_value, root)
+        logits = self.reward.out.array.reshape(-1, self.batch, atoms)
+        clipped += scalar_loss(logits, reward, self.bound, share, 1.0, of_reward, unused)
+        own_logits = self.policy.out.array.reshape(self.steps + 1, self.batch, self.n, -1)
+        entropy = policy_loss(own_logits, joint_actions, policy_weight, real, share, of_policy)
+        agreement = None
+        if weights.consistency:
+            agreement = np.zeros(self.batch, np.float32)
+            shape = (self.steps, self.batch, -1)
+            online, target = self.predictor.out.array.reshape(shape), self.target_projection.out.array.reshape(shape)
+            consistency_loss(online, target, real[:, 1:], share, weights.consistency, agreement)
+        return Parts(of_value, of_reward, of_policy, agreement, root, entropy, clipped)
+
+    def backward(self, *, consistency: bool) -> None:
+        """Gradients of all parameters in `known.slopes`, after `objective`."""
+        self.known.slopes.zero_()
+        joint = self.d_states.tensor.view((self.steps + 1) * self.batch, -1)
+        later = joint[self.batch :]
+        first = self.policy.backward(0, self.policy.out.array)
+        torch.mm(first, self.policy.layers[0].weight.value, out=self.d_states.tensor)
+        joint.addmm_(self.value.backward(0, self.value.out.array), self.value.layers[0].weight.value)
+        first = self.reward.backward(0, self.reward.out.array)
+        later.addmm_(first, self.reward_first.weight.value)
+        rows.team_rows_backward(self.reward_first.z.array, self.team.array, self.team_rows.slope_array)
+        if consistency:
+            first = self.predictor.backward(0, self.predictor.out.array)
+            torch.mm(first, self.predictor.layers[0].weight.value, out=self.d_projected.tensor)
+            first = self.projection.backward(0, self.d_projected.array)
+            later.addmm_(first, self.projection.layers[0].weight.value)
+        chunks = len(self.chunks)
+        for c in range(chunks):
+            for k in range(self.steps - 1, -1, -1):
+                # MuZero, appendix G: half the gradient on the way into every step but the first.
+                self._dynamics_backward(k * chunks + c, 0.5 if k else 1.0)
+            self.representation.backward(c, self.d_root.arrays[c])
+        self._finish(consistency=consistency)
+
+    def _dynamics_backward(self, slot: int, share: float) -> None:
+        """Adds `share` of the gradient of a step's result to that of the states it starts from."""
+        d_after, d_before = self.d_after.tensors[slot], self.d_before.tensors[slot]
+        slope = self.rest.backward(slot, self.d_after.arrays[slot])
+        torch.mm(slope, self.rest.layers[0].weight.value, out=self.d_first.tensors[slot])
+        slope = self.first.backward(slot, self.d_first.arrays[slot])
+        d_feature = self.d_feature.tensors[slot]
+        torch.mm(slope, self.from_feature, out=d_feature)
+        for layer in reversed(self.encoders):
+            layer.backward(slot, d_feature, self.d_feature.arrays[slot])
+        embed = self.embed
+        rows.relu_backward(
+            self.d_feature.arrays[slot], embed.z.arrays[slot], self.action.arrays[slot], embed.table_slope
+        )
+        d_before.add_(d_after, alpha=share)
+        d_before.addmm_(slope, self.from_hidden, alpha=share)
+        d_before.addmm_(embed.z.tensors[slot], embed.weight.value, alpha=share)
+
+    def _finish(self, *, consistency: bool) -> None:
+        """Gradients of all weights."""
+        hidden, feature = self.before.tensor, self.embedded.tensor
+        joint = self.states.tensor.view((self.steps + 1) * self.batch, -1)
+        later = joint[self.batch :]
+        self.representation.finish(self.standard.tensor)
+        self.embed.finish(hidden)
+        for layer in self.encoders:
+            layer.finish(feature)
+            feature = layer.out.tensor
+        self.first.finish(hidden, feature)
+        self.rest.finish(self.first.out.tensor)
+        self.value.finish(joint)
+        self.policy.finish(self.states.tensor)
+        self.reward.finish(later)
+        if consistency:
+            self.projection.finish(later)
+            self.predictor.finish(self.projection.out.tensor)
+
+
+def _first(part: Stage, known: Parameters, inputs: Norm, slots: list[tuple[int, int]]) -> FirstDense:
+    """The representation's first layer."""
+    if part.norm is None or not part.relu:
+        raise ValueError(f"the representation begins with Linear, ReLU, LayerNorm, got {part}")
+    norm = Norm(known.of(part.norm.weight), known.of(part.norm.bias))
+    return FirstDense(known.of(part.linear.weight), known.of(part.linear.bias), slots, inputs=inputs, norm=norm)
+
+
+def _encoder_layers(network: MAZeroNetwork) -> list[AttentionLayer]:
+    layers = [layer for layer in network.communication.layers if type(layer) is AttentionLayer]
+    if len(layers) < len(network.communication.layers):
+        raise ValueError(f"encoder layers must be AttentionLayers, got {network.communication.layers}")
+    return layers
