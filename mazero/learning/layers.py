@@ -160,6 +160,11 @@ class Dense:
             )  # fmt: skip
         return self.z.tensors[slot]
 
+    def through(self, slot: int, slope: Tensor, into: Rows) -> np.ndarray:
+        """Gradient of the products -> gradient of x (R, in), in memory of `into`."""
+        torch.mm(slope, self.weight.value, out=into.tensors[slot])
+        return into.arrays[slot]
+
     def finish(self, x: Tensor) -> None:
         """Gradient of the weights, when the backward pass is through all slots. x: (N, in)."""
         torch.mm(self.z.tensor.t(), x, out=self.weight.slope)
@@ -225,16 +230,40 @@ class ActionDense(Dense):
         torch.sum(self.action_rows.slope, 0, out=self.bias.slope)
 
 
-class Stage(NamedTuple):
-    """A Linear of a module and what follows it."""
+class Renorm(Dense):
+    """A LayerNorm right behind another one."""
 
-    linear: nn.Linear
+    def __init__(self, norm: Norm, slots: Slots) -> None:
+        self.norm, self.relu = norm, False
+        self.fan_in = width = len(norm.gain.array)
+        self.z, self.out, self.moments = Rows(slots, width), Rows(slots, width), Rows(slots, 2)
+        self.table, self.table_slope = np.zeros((1, width), np.float32), np.zeros((1, width), np.float32)
+        self.row = Rows(slots, dtype=np.int64)
+        self.nothing = np.empty((0, width), np.float32)
+
+    def forward(self, slot: int, x: Tensor, add: np.ndarray | None = None) -> Tensor:
+        """x (R, C) -> (R, C)."""
+        self.z.tensors[slot].copy_(x)
+        return self.activate(slot, add)
+
+    def through(self, slot: int, slope: Tensor, into: Rows) -> np.ndarray:
+        """The gradient of x stands where x did."""
+        return self.z.arrays[slot]
+
+    def finish(self, x: Tensor) -> None:
+        """There are no weights."""
+
+
+class Stage(NamedTuple):
+    """A Linear of a module and what follows it; None: a LayerNorm by itself."""
+
+    linear: nn.Linear | None
     relu: bool
     norm: nn.LayerNorm | None
 
 
 def stages(module: nn.Module) -> list[Stage]:
-    """The layers of a module made of Linear, ReLU and LayerNorm, in order.
+    """The layers of a module made of Linear, ReLU and LayerNorm, in order; it ends in one LayerNorm more at most.
 
     Raises: ValueError if it is made of anything else, or has no norm behind a Linear before the last one.
     """
@@ -248,6 +277,8 @@ def stages(module: nn.Module) -> list[Stage]:
             found[-1] = last._replace(relu=True)
         elif _is_plain_norm(leaf) and last is not None and last.norm is None:
             found[-1] = last._replace(norm=cast(nn.LayerNorm, leaf))
+        elif _is_plain_norm(leaf) and last is not None and last.linear is not None:
+            found.append(Stage(None, False, cast(nn.LayerNorm, leaf)))
         else:
             raise ValueError(f"a chain is made of Linears, each with ReLU and LayerNorm behind it, got {leaf}")
     if not found or (found[-1].relu and found[-1].norm is None):
@@ -279,6 +310,10 @@ class Chain:
         self.layers: list[Dense] = [] if first is None else [first]
         for part in parts:
             norm = None if part.norm is None else Norm(known.of(part.norm.weight), known.of(part.norm.bias))
+            if part.linear is None:
+                assert norm is not None and out is None
+                self.layers.append(Renorm(norm, slots))
+                continue
             self.layers.append(
                 Dense(
                     known.of(part.linear.weight), known.of(part.linear.bias), slots, relu=part.relu, norm=norm,
@@ -308,9 +343,8 @@ class Chain:
         """d_out (R, out), see `Dense.backward`, -> gradient of the first layer's products, (R, its out)."""
         slope = self.layers[-1].backward(slot, d_out)
         for i in range(len(self.layers) - 1, 0, -1):
-            into = self._d_inputs[i - 1]
-            torch.mm(slope, self.layers[i].weight.value, out=into.tensors[slot])
-            slope = self.layers[i - 1].backward(slot, into.arrays[slot])
+            into = self.layers[i].through(slot, slope, self._d_inputs[i - 1])
+            slope = self.layers[i - 1].backward(slot, into)
         return slope
 
     def finish(self, x: Tensor) -> None:

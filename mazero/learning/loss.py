@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -47,11 +48,13 @@ def learned_loss(plan: LearningStep, batch: Batch, config: LossConfig) -> tuple[
     """What `mazero.losses.batch_loss` returns. The gradient is computed at once, unless gradients are off."""
     consistency, learns = config.consistency > 0, torch.is_grad_enabled()
     plan.forward(batch.obs.contiguous().numpy(), batch.action, consistency=consistency)
+    real = batch.real.contiguous().numpy()
     targets = (batch.value, batch.reward, batch.joint_actions, batch.policy_weight)
     parts = plan.objective(
         tuple(target.contiguous().numpy() for target in targets),
         batch.importance.numpy(),
-        batch.real.contiguous().numpy(),
+        real,
+        np.ones_like(real) if config.consistency_beyond_end else real,
         Weights(config.value, config.consistency),
     )
     steps, size = plan.steps, plan.batch
@@ -68,7 +71,7 @@ def learned_loss(plan: LearningStep, batch: Batch, config: LossConfig) -> tuple[
     logged = dict(zip(names, found.unbind(), strict=True))
     result = logged["loss"]
     if learns:
-        plan.backward(consistency=consistency)
+        plan.backward(consistency=consistency, halved_heads=config.halved_gradient == "state")
         result = _Known.apply(result, plan.known.slopes.clone(), plan.known.views, *plan.known.tensors)
     return result, unsquash(torch.from_numpy(parts.root)), logged
 

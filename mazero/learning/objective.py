@@ -111,11 +111,11 @@ def policy_loss(logits, joint_actions, weight, real, share, part):
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def consistency_loss(online, target, real, share, weight, part):
-    """Negative cosine between online and target (SimSiam), where `real`.
+def consistency_loss(online, target, counts, share, weight, part):
+    """Negative cosine between online and target (SimSiam), where it `counts`.
 
     Args:
-      online, target: (U, B, P); online becomes the gradient.    real: (B, U).    weight: of this part in the loss.
+      online, target: (U, B, P); online becomes the gradient.    counts: (B, U).    weight: of this part in the loss.
     """
     steps, batch, _ = online.shape
     for k in range(steps):
@@ -129,8 +129,8 @@ def consistency_loss(online, target, real, share, weight, part):
             length, other = math.sqrt(xx), max(math.sqrt(yy), SHORTEST)
             along = 0.0 if length < SHORTEST else xy / (length * length)
             across = max(length, SHORTEST) * other
-            part[b] -= np.float32(xy / across) * real[b, k]
-            slope = -share[b] * weight * real[b, k]
+            part[b] -= np.float32(xy / across) * counts[b, k]
+            slope = -share[b] * weight * counts[b, k]
             of_y, of_x = np.float32(slope / across), np.float32(slope / across * along)
             for c in range(x.size):
                 x[c] = of_y * y[c] - of_x * x[c]

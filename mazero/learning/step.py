@@ -175,13 +175,14 @@ class LearningStep:
         self.rest.forward(slot, first.activate(slot), self.before.arrays[slot])
 
     def objective(
-        self, targets: tuple[np.ndarray, ...], importance: np.ndarray, real: np.ndarray, weights: Weights
-    ) -> Parts:
+        self, targets: tuple[np.ndarray, ...], importance: np.ndarray, real: np.ndarray, agrees: np.ndarray,
+        weights: Weights,
+    ) -> Parts:  # fmt: skip
         """Parts of the loss; logits and predictions become its gradient.
 
         Args:
           targets: value (B, U + 1), reward (B, U), joint_actions (B, U + 1, K, n), policy_weight (B, U + 1, K).
-          importance: (B,).    real: (B, U + 1).
+          importance: (B,).    real: (B, U + 1): the policy counts there.    agrees: (B, U + 1): consistency does.
         """
         value, reward, joint_actions, policy_weight = targets
         share = (importance / np.float32(self.batch * self.steps)).astype(np.float32)
@@ -198,17 +199,24 @@ class LearningStep:
             agreement = np.zeros(self.batch, np.float32)
             shape = (self.steps, self.batch, -1)
             online, target = self.predictor.out.array.reshape(shape), self.target_projection.out.array.reshape(shape)
-            consistency_loss(online, target, real[:, 1:], share, weights.consistency, agreement)
+            consistency_loss(online, target, agrees[:, 1:], share, weights.consistency, agreement)
         return Parts(of_value, of_reward, of_policy, agreement, root, entropy, clipped)
 
-    def backward(self, *, consistency: bool) -> None:
-        """Gradients of all parameters in `known.slopes`, after `objective`."""
+    def backward(self, *, consistency: bool, halved_heads: bool) -> None:
+        """Gradients of all parameters in `known.slopes`, after `objective`.
+
+        Args:
+          halved_heads: unrolled states get half the gradient of their value, policy and consistency.
+        """
+        share = 0.5 if halved_heads else 1.0
         self.known.slopes.zero_()
         joint = self.d_states.tensor.view((self.steps + 1) * self.batch, -1)
         later = joint[self.batch :]
         first = self.policy.backward(0, self.policy.out.array)
         torch.mm(first, self.policy.layers[0].weight.value, out=self.d_states.tensor)
         joint.addmm_(self.value.backward(0, self.value.out.array), self.value.layers[0].weight.value)
+        if halved_heads:
+            later.mul_(share)
         first = self.reward.backward(0, self.reward.out.array)
         later.addmm_(first, self.reward_first.weight.value)
         rows.team_rows_backward(self.reward_first.z.array, self.team.array, self.team_rows.slope_array)
@@ -216,7 +224,7 @@ class LearningStep:
             first = self.predictor.backward(0, self.predictor.out.array)
             torch.mm(first, self.predictor.layers[0].weight.value, out=self.d_projected.tensor)
             first = self.projection.backward(0, self.d_projected.array)
-            later.addmm_(first, self.projection.layers[0].weight.value)
+            later.addmm_(first, self.projection.layers[0].weight.value, alpha=share)
         chunks = len(self.chunks)
         for c in range(chunks):
             for k in range(self.steps - 1, -1, -1):
@@ -265,7 +273,7 @@ class LearningStep:
 
 def _first(part: Stage, known: Parameters, inputs: Norm, slots: list[tuple[int, int]]) -> FirstDense:
     """The representation's first layer."""
-    if part.norm is None or not part.relu:
+    if part.norm is None or not part.relu or part.linear is None:
         raise ValueError(f"the representation begins with Linear, ReLU, LayerNorm, got {part}")
     norm = Norm(known.of(part.norm.weight), known.of(part.norm.bias))
     return FirstDense(known.of(part.linear.weight), known.of(part.linear.bias), slots, inputs=inputs, norm=norm)

@@ -95,15 +95,24 @@ def test_loss_and_gradients_are_those_of_the_plain_modules(agents, size, steps, 
     assert_is_the_plain_one(net, make_batch(net, size, steps, k=3))
 
 
-@pytest.mark.parametrize("config", [LossConfig(consistency=0.0), LossConfig(value=0.7, consistency=0.3)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        LossConfig(consistency=0.0),
+        LossConfig(value=0.7, consistency=0.3),
+        LossConfig(halved_gradient="state"),
+        LossConfig(halved_gradient="state", consistency_beyond_end=True, consistency=1.5),
+        LossConfig(consistency_beyond_end=True),
+    ],
+)
 def test_parts_have_their_weights(config):
     net = make_network()
     assert_is_the_plain_one(net, make_batch(net), config)
 
 
-def test_projection_and_predictor_may_end_in_a_norm():
+def test_projection_and_predictor_may_end_in_one_norm_or_none():
     net = make_network()
-    net.projection, net.predictor = Mlp(36, (9, 8)), Mlp(8, (5, 8))
+    net.projection, net.predictor = Mlp(36, (9, 8)), nn.Sequential(Mlp(8, (5,)), nn.Linear(5, 8))
     assert_is_the_plain_one(net, make_batch(net))
 
 
