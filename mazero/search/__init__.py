@@ -1,4 +1,7 @@
-"""Sampled tree search over joint actions with OS(lambda) values (MAZero, arXiv 2405.11778)."""
+"""Sampled tree search over joint actions with OS(lambda) values (MAZero, arXiv 2405.11778).
+
+Rules that a rival may replace: `rules`.
+"""
 
 from mazero.search.base import InPlaceModel, RecurrentFn, Root, SearchConfig, SearchResult
 from mazero.search.reference import reference_search

@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from mazero.search import rules
+
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -20,7 +22,7 @@ class SearchConfig:
     """
 
     num_simulations: int = 100  # N: network calls per search, one new node per root each
-    num_sampled_actions: int = 10  # K: joint actions drawn at every node; duplicates merge
+    num_sampled_actions: int = 10  # K: joint actions drawn at every node
     discount: float = 0.99  # gamma, per environment step
     rho: float = 0.75  # OS(lambda): share of the values of each depth that is thrown away, smallest first
     lam: float = 0.8  # OS(lambda): weight of depth d is lam ** d
@@ -31,6 +33,8 @@ class SearchConfig:
     noise_fraction: float = 0.25  # share of noise in what the root's joint actions are drawn from, if there is noise
     min_max_floor: float = 0.01  # least range by which advantages are normalised
     tie_tolerance: float = 1e-6  # children this close to the best score are equal; one of them is drawn
+    proposal: str = "policy"  # which joint actions a node gets, see `rules`
+    score: str = "puct"  # which child a simulation goes to next, see `rules`
 
     def __post_init__(self) -> None:
         for name in ("num_simulations", "num_sampled_actions"):
@@ -39,6 +43,8 @@ class SearchConfig:
                 raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
         if not isinstance(self.os_lambda, (bool, np.bool_)):
             raise ValueError(f"os_lambda must be true or false, got {self.os_lambda!r}")
+        rules.check_name("proposal", self.proposal, rules.PROPOSALS)
+        rules.check_name("score", self.score, rules.SCORES)
         _require(self, "discount", lambda x: 0.0 < x <= 1.0, "lie in (0, 1]", "it is the discount per environment step")
         _require(self, "rho", lambda x: 0.0 <= x < 1.0, "lie in [0, 1)", "it is the fraction of values thrown away")
         _require(self, "lam", lambda x: 0.0 < x <= 1.0, "lie in (0, 1]", "values at depth d weigh lam ** d")
@@ -166,8 +172,8 @@ class SearchResult:
     joint_actions: np.ndarray  # (B, K, n) int16
     visit_counts: np.ndarray  # (B, K) int32, sum N
     q: np.ndarray  # (B, K) float64: reward + discount * V(child)
-    prior: np.ndarray  # (B, K) float64: beta_hat, the share of the K draws, sum 1
-    importance: np.ndarray  # (B, K) float64: beta_hat * pi / beta, pi without and beta with noise; unbiased for pi
+    prior: np.ndarray  # (B, K) float64: beta_hat, the share of the K draws (or what the proposal says), sum 1
+    importance: np.ndarray  # (B, K) float64: prior * pi / beta, pi without and beta with noise
     log_beta: np.ndarray  # (B, K) float64: log of the probability beta of a single draw
     reward: np.ndarray  # (B, K) float64: predicted reward
     child_value: np.ndarray  # (B, K) float64: the network's value of the child (0 if never visited)

@@ -12,4 +12,5 @@ njit = compiler_of(Path(__file__).parent)
 
 # error_model: no check for divisions by zero, of which there are none; the check would forbid vector instructions.
 kernel = njit(cache=True, nogil=True, error_model="numpy")
+kernel_of_others = njit(nogil=True, error_model="numpy")  # not kept: sources elsewhere may change unseen
 helper = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)  # a call would count references to arrays

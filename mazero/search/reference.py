@@ -66,6 +66,10 @@ class SplitMix:
         return max(a for a, p in enumerate(probabilities) if p > 0.0)  # u was rounded up to the total
 
 
+JointAction = tuple[int, ...]
+Proposal = Callable[[list[list[float]], int, SplitMix], dict[JointAction, float]]
+
+
 @dataclass(eq=False)
 class Node:
     """A state of the tree, with its children by joint action in lexicographic order (None: not visited yet)."""
@@ -75,10 +79,10 @@ class Node:
     hidden: torch.Tensor  # (1, n, H)
     index: int  # number of the simulation that made it, 0 at the root
     visits: int = 1
-    prior: dict[tuple[int, ...], float] = field(default_factory=dict)
-    importance: dict[tuple[int, ...], float] = field(default_factory=dict)
-    log_beta: dict[tuple[int, ...], float] = field(default_factory=dict)
-    children: dict[tuple[int, ...], "Node | None"] = field(default_factory=dict)
+    prior: dict[JointAction, float] = field(default_factory=dict)
+    importance: dict[JointAction, float] = field(default_factory=dict)
+    log_beta: dict[JointAction, float] = field(default_factory=dict)
+    children: dict[JointAction, "Node | None"] = field(default_factory=dict)
     filed: dict[int, list[float]] = field(default_factory=dict)  # relative depth -> backed-up values
 
     def value(self, config: SearchConfig) -> float:
@@ -103,13 +107,23 @@ def os_lambda(filed_by_depth: dict[int, list[float]], rho: float, lam: float) ->
 
 
 def reference_search(
-    recurrent_fn: RecurrentFn, root: Root, config: SearchConfig, seeds: np.ndarray, *, noise: bool
+    recurrent_fn: RecurrentFn,
+    root: Root,
+    config: SearchConfig,
+    seeds: np.ndarray,
+    *,
+    noise: bool,
+    propose: Proposal | None = None,
 ) -> SearchResult:
-    """As `search.search`, slowly: the same arguments and the same result."""
-    trees = reference_trees(recurrent_fn, root, config, seeds, noise=noise)
+    """As `search.search`, slowly: the same arguments and the same result.
+
+    `propose` says readably what a rival `config.proposal` does: from the policies of a node's agents (n, A), each with
+    sum 1, K and a generator to its joint actions with their priors.
+    """
+    trees = reference_trees(recurrent_fn, root, config, seeds, noise=noise, propose=propose)
     k, n = config.num_sampled_actions, root.policy_logits.shape[1]
 
-    def table(of_child: Callable[[Node, tuple[int, ...], Node | None], float], dtype: type = np.float64) -> np.ndarray:
+    def table(of_child: Callable[[Node, JointAction, Node | None], float], dtype: type = np.float64) -> np.ndarray:
         out: np.ndarray = np.zeros((len(trees), k), dtype)
         for b, tree in enumerate(trees):
             for c, (action, child) in enumerate(tree.children.items()):
@@ -135,14 +149,34 @@ def reference_search(
 
 
 def reference_trees(
-    recurrent_fn: RecurrentFn, root: Root, config: SearchConfig, seeds: np.ndarray, *, noise: bool
+    recurrent_fn: RecurrentFn,
+    root: Root,
+    config: SearchConfig,
+    seeds: np.ndarray,
+    *,
+    noise: bool,
+    propose: Proposal | None = None,
 ) -> list[Node]:
     """The finished trees of `reference_search`, one root node each."""
+    if (config.proposal != "policy" and propose is None) or config.score != "puct":
+        raise ValueError(
+            f"the reference knows proposal policy and score puct, got {config.proposal} and {config.score}: "
+            "a readable form of another proposal can be given as `propose`"
+        )
     b, n, a = root.check()
     available = np.ones((b, n, a), bool) if root.available_actions is None else root.available_actions
     with torch.inference_mode():
         return [
-            _grow(recurrent_fn, root, i, config, SplitMix(int(seeds[i])), available[i].tolist(), noise)
+            _grow(
+                recurrent_fn,
+                root,
+                i,
+                config,
+                SplitMix(int(seeds[i])),
+                available[i].tolist(),
+                noise,
+                propose or with_replacement,
+            )
             for i in range(b)
         ]
 
@@ -155,6 +189,7 @@ def _grow(
     rng: SplitMix,
     legal: list[list[bool]],
     noise: bool,
+    propose: Proposal,
 ) -> Node:
     """One tree: N times selection, expansion and backup."""
     root = Node(0.0, float(roots.value[b]), roots.hidden[b : b + 1], index=0)
@@ -167,7 +202,7 @@ def _grow(
         for p, ok in zip(policy, legal, strict=True):
             draw = _masked(rng.dirichlet(config.dirichlet_alpha, len(p)), ok)
             beta.append([(1.0 - fraction) * x + fraction * y for x, y in zip(p, draw, strict=True)])
-    _expand(root, policy, beta, config.num_sampled_actions, rng)
+    _expand(root, policy, beta, propose(beta, config.num_sampled_actions, rng))
 
     for simulation in range(1, config.num_simulations + 1):
         path, action = _select(root, config, rng)
@@ -176,24 +211,28 @@ def _grow(
         leaf = Node(float(reward[0]), float(value[0]), hidden.clone(), index=simulation)
         leaf.filed[0] = [leaf.predicted]
         policy = _softmax(logits[0])
-        _expand(leaf, policy, policy, config.num_sampled_actions, rng)
+        _expand(leaf, policy, policy, propose(policy, config.num_sampled_actions, rng))
         parent.children[action] = leaf
         _back_up([*path, leaf], config.discount)
     return root
 
 
-def _expand(node: Node, policy: list[list[float]], beta: list[list[float]], k: int, rng: SplitMix) -> None:
-    """K joint actions from beta; duplicates merge; prior = beta_hat, importance = beta_hat * pi / beta."""
+def with_replacement(beta: list[list[float]], k: int, rng: SplitMix) -> dict[JointAction, float]:
+    """K joint actions from beta; duplicates merge; prior = beta_hat = count / K."""
     draws = [tuple(rng.categorical(p) for p in beta) for _ in range(k)]
-    for action in sorted(set(draws)):
+    return {action: draws.count(action) / k for action in draws}
+
+
+def _expand(node: Node, policy: list[list[float]], beta: list[list[float]], proposed: dict[JointAction, float]) -> None:
+    """Children in lexicographic order; importance = prior * pi / beta."""
+    for action, prior in sorted(proposed.items()):
         node.children[action] = None
-        node.prior[action] = draws.count(action) / k
+        node.prior[action] = prior
         node.log_beta[action] = sum(math.log(beta[i][a]) for i, a in enumerate(action))
-        ratio = math.prod(policy[i][a] / beta[i][a] for i, a in enumerate(action))
-        node.importance[action] = node.prior[action] * ratio
+        node.importance[action] = prior * math.prod(policy[i][a] / beta[i][a] for i, a in enumerate(action))
 
 
-def _select(root: Node, config: SearchConfig, rng: SplitMix) -> tuple[list[Node], tuple[int, ...]]:
+def _select(root: Node, config: SearchConfig, rng: SplitMix) -> tuple[list[Node], JointAction]:
     """The path from the root to a node, and the joint action to take there, which is new."""
     if root.visits <= len(root.children):
         return [root], list(root.children)[root.visits - 1]
@@ -207,7 +246,7 @@ def _select(root: Node, config: SearchConfig, rng: SplitMix) -> tuple[list[Node]
         path.append(child)
 
 
-def _best(node: Node, advantages: list[float], config: SearchConfig, rng: SplitMix) -> tuple[int, ...]:
+def _best(node: Node, advantages: list[float], config: SearchConfig, rng: SplitMix) -> JointAction:
     """Upper confidence bound with min-max normalised advantages; ties at random."""
     low, high = min(advantages), max(advantages)
     m = node.visits - 1

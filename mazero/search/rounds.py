@@ -4,12 +4,18 @@ Every kernel loops over roots; root b draws from its own generator `tree.rng[b]`
 roots or on their order. `reference.py` says the same slowly and readably.
 """
 
+from collections.abc import Callable
+from functools import cache
+from types import FunctionType
+from typing import Any
+
 import numpy as np
 
+from mazero.search import rules
 from mazero.search.backup import back_up, new_node, open_node
 from mazero.search.draws import GOLDEN, mix
 from mazero.search.expand import add_noise, draw_children, first_bad, mask, root_ratios, softmax, weigh
-from mazero.search.jit import kernel
+from mazero.search.jit import kernel, kernel_of_others
 from mazero.search.select import advantage_range, best_child
 from mazero.search.tree import FINE, ROOT, UNVISITED, WORD, Constants, Tree, bits_of
 
@@ -37,12 +43,13 @@ def begin(
       status: (B,) int64, filled: FINE or the first column of `outputs` that is not finite.
     Returns: number of roots that are not fine.
     """
-    return _begin(
+    bad: int = _with_proposal(_begin, const.proposal)(
         tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.filed, tree.level,
         tree.importance, tree.log_beta, tree.rng, tree.policy, tree.beta, tree.weight, tree.limit, tree.score,
         tree.draw, const.num_sampled_actions, const.dirichlet_alpha, const.noise_fraction,
         bits_of(tree.policy.shape[2]), seeds, outputs, legal, noise, status,
     )  # fmt: skip
+    return bad
 
 
 def descend(tree: Tree, const: Constants, simulation: int, rows: np.ndarray, actions: np.ndarray) -> None:
@@ -56,8 +63,8 @@ def descend(tree: Tree, const: Constants, simulation: int, rows: np.ndarray, act
       actions: (B, n) int64, filled: the joint action.
     """
     rule = const.rule
-    _descend(
-        tree.nodes, tree.advantage, tree.key, tree.child, tree.edge, tree.rng, tree.score,
+    _with_score(_descend, const.score)(
+        tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.rng, tree.score,
         rule.explore, rule.min_max_floor, rule.tie_tolerance, bits_of(tree.policy.shape[2]), simulation, rows, actions,
     )  # fmt: skip
 
@@ -73,14 +80,40 @@ def extend(tree: Tree, const: Constants, simulation: int, outputs: np.ndarray, s
       status: (B,) int64, filled as by `begin`.
     Returns: number of roots that are not fine.
     """
-    return _extend(
+    bad: int = _with_proposal(_extend, const.proposal)(
         tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.filed, tree.level, tree.rng,
         tree.weight, tree.limit, tree.score, tree.draw, const.kept, const.weight, const.num_sampled_actions,
         const.discount, tree.policy.shape[2], bits_of(tree.policy.shape[2]), simulation, outputs, status,
     )  # fmt: skip
+    return bad
 
 
-@kernel
+@cache
+def _with_proposal(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    return _bound(function, name, propose=rules.find(name, rules.PROPOSALS))
+
+
+@cache
+def _with_score(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    return _bound(function, name, choose=rules.find(name, rules.SCORES))
+
+
+def _bound(function: Callable[..., Any], name: str, **rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel: the function with a rule of the given name for a global of it.
+
+    It is a copy with globals and a name of its own. So numba inlines the rule, which it does not do with functions that
+    are arguments, and finds the copy on disk next time, which it does not with a closure.
+    """
+    copy = FunctionType(function.__code__, globals() | rule, function.__name__)
+    copy.__qualname__ = f"{function.__name__}_{name}"
+    compiled: Callable[..., Any] = kernel if all(map(rules.is_ours, rule.values())) else kernel_of_others
+    result: Callable[..., Any] = compiled(copy)
+    return result
+
+
+propose, choose = draw_children, best_child  # for readers; `_bound` gives each kernel its rule
+
+
 def _begin(
     nodes, advantage, key, prior, child, edge, filed, level, importance, log_beta, rng, policy, beta, weight, limit,
     score, draw, num_draws, alpha, fraction, bits, seeds, outputs, legal, noise, status,
@@ -102,9 +135,7 @@ def _begin(
             for i in range(n):
                 for a in range(num_actions):
                     weight[0, i * num_actions + a] = beta[0, i, a]
-            count = draw_children(
-                b, ROOT, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits
-            )
+            count = propose(b, ROOT, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits)
             root_ratios(b, key, prior, importance, log_beta, policy[0], beta[0], bits, count)
             nodes[b, ROOT]["parent"] = UNVISITED
             nodes[b, ROOT]["slot"] = UNVISITED
@@ -115,10 +146,9 @@ def _begin(
     return bad
 
 
-@kernel
 def _descend(
-    nodes, advantage, key, child, edge, rng, score, explore, min_max_floor, tie_tolerance, bits, simulation, rows,
-    actions,
+    nodes, advantage, key, prior, child, edge, rng, score, explore, min_max_floor, tie_tolerance, bits, simulation,
+    rows, actions,
 ):  # fmt: skip
     num_roots, n = actions.shape
     group = WORD // bits
@@ -132,11 +162,11 @@ def _descend(
         else:
             low, high = advantage_range(b, advantage, simulation)
             scale = max(min_max_floor, high - low)
-            c = best_child(b, node, nodes, edge, score, rng, explore, tie_tolerance, low, scale)
+            c = choose(b, node, nodes, key, prior, child, edge, score, rng, explore, tie_tolerance, low, scale)
             while child[b, node, c] != UNVISITED:
                 node = child[b, node, c]
                 depth += 1
-                c = best_child(b, node, nodes, edge, score, rng, explore, tie_tolerance, low, scale)
+                c = choose(b, node, nodes, key, prior, child, edge, score, rng, explore, tie_tolerance, low, scale)
         child[b, node, c] = simulation
         nodes[b, simulation]["parent"] = node
         nodes[b, simulation]["slot"] = c
@@ -146,7 +176,6 @@ def _descend(
             actions[b, i] = key[b, node, c, i // group] >> (bits * (group - 1 - i % group)) & last
 
 
-@kernel
 def _extend(
     nodes, advantage, key, prior, child, edge, filed, level, rng, weight, limit, score, draw, kept, depth_weight,
     num_draws, discount, num_actions, bits, simulation, outputs, status,
@@ -158,8 +187,7 @@ def _extend(
             bad += 1
         else:
             weigh(outputs, b, weight, limit.shape[1], num_actions)
-            # Drawn from the policy itself, so that pi * beta_hat / beta is beta_hat.
-            count = draw_children(
+            count = propose(
                 b, simulation, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits
             )
             new_node(b, simulation, nodes, count, np.float64(outputs[b, 0]), np.float64(outputs[b, 1]))

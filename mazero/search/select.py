@@ -31,10 +31,10 @@ def advantage_range(b, advantage, end):
 
 
 @helper
-def best_child(b, node, nodes, edge, score, rng, explore, tie_tolerance, low, scale):
+def best_child(b, node, nodes, key, prior, child, edge, score, rng, explore, tie_tolerance, low, scale):
     """argmax_c  clip(norm(adv(c)), 0, 1) + P(c) * sqrt(m) / (1 + n_c) * (c1 + ln((m + c2 + 1) / c2)),  m = sum_b n_b.
 
-    Before the first visit of a child m is 0 and all children tie, whatever their priors.
+    Before the first visit of a child m is 0 and all children tie, whatever their priors. `rules` says what is what.
     """
     count = nodes[b, node]["num_children"]
     m = nodes[b, node]["visits"] - 1

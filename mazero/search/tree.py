@@ -109,6 +109,8 @@ class Constants(NamedTuple):
     noise_fraction: float
     kept: np.ndarray  # (N + 2,) int64: how many of m values of one depth are kept, m = 0..N + 1
     weight: np.ndarray  # (N + 1,) float64: lambda ** d
+    proposal: str
+    score: str
 
 
 def allocate(num_roots: int, n_agents: int, n_actions: int, config: SearchConfig) -> Tree:
@@ -154,6 +156,8 @@ def constants(config: SearchConfig) -> Constants:
         noise_fraction=float(config.noise_fraction),
         kept=kept_counts(config.effective_rho, n + 1),
         weight=config.effective_lam ** np.arange(n + 1),
+        proposal=config.proposal,
+        score=config.score,
     )
 
 

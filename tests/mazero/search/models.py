@@ -1,5 +1,7 @@
 """Toy models for the search tests: pure functions of hidden state and joint action, the same in any batch."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -42,8 +44,16 @@ def hash_model(n_agents: int, n_actions: int, *, value_scale: float = 1.0, const
     return recurrent_fn, make_root
 
 
+TEAM_LOGIT = math.log(99 * 13)  # one of 14 actions has probability 0.99
+
+
 def scripted_model(scenario: str):
-    """The scripted network of the recorded cases: two agents, three actions, a state of one integer in 0..1008."""
+    """The scripted network of the recorded cases, a state of one integer in 0..1008.
+
+    Two agents with three actions each; in scenario `team` eight agents with fourteen.
+    """
+    n, num_actions = (8, 14) if scenario == "team" else (2, 3)
+    place = num_actions ** torch.arange(n - 1, -1, -1)
 
     def code_of(hidden):
         return hidden[:, 0, 0].round().long()  # (B,)
@@ -52,21 +62,26 @@ def scripted_model(scenario: str):
         return ((29 * h + 11) % 97).double() / 48 - 1
 
     def logits(h, *, root: bool):
-        i, a = torch.arange(2)[:, None], torch.arange(3)
+        i, a = torch.arange(n)[:, None], torch.arange(num_actions)
         if scenario == "skewed":
             return ((13 * h[:, None, None] + 7 * i + 5 * a) % 11).double() / 5 - 1
         if scenario == "chain" and not root:
             only = torch.stack([h % 3, h // 3 % 3], dim=1)  # (B, 2)
             return torch.where(only[:, :, None] == a, 0.0, -60.0).double()
-        return torch.zeros(h.shape[0], 2, 3, dtype=torch.float64)
+        if scenario in ("sure", "team"):
+            behind = (a - h[:, None, None] - 5 * i) % num_actions  # the favourite, then those behind it
+            top, slope = (TEAM_LOGIT, 0.0) if scenario == "team" else (7.0, 1.5)
+            return torch.where(behind == 0, top, -slope * (behind - 1).double())
+        return torch.zeros(h.shape[0], n, num_actions, dtype=torch.float64)
 
     def recurrent_fn(hidden, joint_action):
-        h = (31 * code_of(hidden) + 7 * (3 * joint_action[:, 0] + joint_action[:, 1]) + 3) % 1009
+        h = (31 * code_of(hidden) + 7 * (joint_action * place).sum(dim=1) + 3) % 1009
         reward = ((17 * h + 5) % 101).double() / 100 - 0.5
-        return h.double()[:, None, None].expand(-1, 2, 1), reward, value(h), logits(h, root=False)
+        return h.double()[:, None, None].expand(-1, n, 1), reward, value(h), logits(h, root=False)
 
-    def make_root(codes) -> Root:
+    def make_root(codes, mask=None) -> Root:
         h = torch.as_tensor(codes)
-        return Root(h.double()[:, None, None].expand(-1, 2, 1).clone(), value(h), logits(h, root=True))
+        available = None if mask is None else np.tile(np.array(mask, bool), (len(h), 1, 1))
+        return Root(h.double()[:, None, None].expand(-1, n, 1).clone(), value(h), logits(h, root=True), available)
 
     return recurrent_fn, make_root
