@@ -7,7 +7,6 @@ and the trees unlike those of a run) and roots are states of the map after a few
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import resource
 import statistics
@@ -25,18 +24,20 @@ from torch import nn
 import envs
 from mazero.config import PRESETS, MAZeroConfig
 from mazero.endtoend import run_speed
+from mazero.flops import multiply_adds
 from mazero.inference import TorchModel, make_model
 from mazero.learner import MAZeroLearner, optimise
 from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.search import SearchConfig, Workspace, search
+from mazero.step_bench import step_line, step_speed
 from skirmish.policies import random_actions
 from training import cli, provenance
 from training.config import apply_overrides, load_preset
 from training.errors import UserError
 
 ANCHORS = json.loads((Path(__file__).parent / "anchors.json").read_text(encoding="utf-8"))
-SECTIONS = ("search", "update", "sweep")
+SECTIONS = ("search", "update", "step", "sweep")
 SWEEP: dict[str, tuple[Any, ...]] = {
     "agents": ("2s_vs_1sc", "3m", "5m_vs_6m", "8m", "10m_vs_11m", "27m_vs_30m"),
     "num_sampled_actions": (5, 10, 20, 50),
@@ -53,7 +54,9 @@ REPLAY_BATCHES = (
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
     parser.add_argument("--map", action="append", help="may be given several times (default: 3m)")
-    parser.add_argument("--batch", type=int, nargs="+", default=[4, 32, 256], help="roots searched together")
+    parser.add_argument(
+        "--batch", type=int, nargs="+", default=[4, 32, 256], help="roots searched together, or samples of a step"
+    )
     parser.add_argument("--num-simulations", type=int, nargs="+", default=[100], help="N")
     parser.add_argument("--num-sampled-actions", type=int, nargs="+", default=[10], help="K")
     parser.add_argument("--only", choices=SECTIONS, nargs="+", default=["search", "update"], help="what to measure")
@@ -146,7 +149,7 @@ def measure(
     Args:
       config: sizes of networks, search and updates.    maps: their sizes and observations are used.
       batches, num_simulations, sampled: B, N and K of the searches; every combination is measured. An update is
-        measured on the first map with the first N.
+        measured on the first map with the first N, a step of the optimiser for every map and B.
       repeats: of every figure.    report: called with a line of text for each result.
     Returns: the JSON-able record.
     """
@@ -169,6 +172,12 @@ def measure(
     if "update" in sections:
         record["update"] = update_speed(config, maps[0], num_simulations[0], repeats=repeats, device=device)
         report(_update_line(record["update"]))
+    if "step" in sections:
+        record["step"] = []
+        for name in maps:
+            for batch in batches:
+                record["step"].append(step_speed(config, name, batch, repeats=repeats, device=device))
+                report(step_line(record["step"][-1]))
     if "sweep" in sections:
         record["sweep"] = {"base": SWEEP_BASE}
         for axis, values in SWEEP.items():
@@ -319,7 +328,8 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
     targets, search_split, roots = sorted(spent, key=lambda draw: draw[0])[repeats // 2]
     learner.network.train()
     step = _median(lambda: optimise(learner.network, learner.optimiser, drawn.batch, config), repeats + 1)
-    forward = _median(lambda: batch_loss(learner.network, drawn.batch, config.loss), repeats + 1)
+    with torch.no_grad():  # where the gradient is computed along with the loss, not with it
+        forward = _median(lambda: batch_loss(learner.network, drawn.batch, config.loss), repeats + 1)
     each = self_play / config.optimiser.updates_per_env_step
     seconds = {
         "self_play": each,
@@ -370,17 +380,6 @@ def _update_anchors(row: dict[str, Any]) -> dict[str, float]:
         self_play = row["num_simulations"] / speeds.get(n_sim, speeds["100"])["4"] / row["updates_per_env_step"]
         anchors["anchor_update_seconds"] = self_play + targets + step
     return anchors
-
-
-def multiply_adds(network: MAZeroNetwork) -> int:
-    """Multiply-adds of one `recurrent_inference` of one sample (matrix products and attention)."""
-    config, n = network.config, network.n_agents
-    width, head, atoms = config.hidden_size, config.head_size, 2 * config.support + 1
-    attention = config.attention_layers * (6 * width * width + 2 * n * width)
-    sizes = (2 * width, *config.mlp_sizes, width)
-    dynamics = sum(a * b for a, b in itertools.pairwise(sizes))
-    policy = width * head + head * network.n_actions
-    return n * (width * width + attention + dynamics + policy) + 2 * (n * width * head + head * atoms)
 
 
 def _network_and_states(config: MAZeroConfig, name: str, batch: int, device: str) -> tuple[MAZeroNetwork, np.ndarray]:

@@ -83,13 +83,16 @@ def consistency_loss(network: MAZeroNetwork, states: Tensor, obs: Tensor) -> Ten
 
 
 def batch_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """The scalar to minimise.
+    """The scalar to minimise: `plain_loss`, which learning on a CPU in float32 computes by hand (`mazero.learning`).
 
     Returns: loss (), root values predicted (B,) in reward units (for priorities), and the mean of each part.
     """
     plan = plan_for(network, batch)
-    if plan is not None:
-        return learned_loss(plan, batch, config)
+    return plain_loss(network, batch, config) if plan is None else learned_loss(plan, batch, config)
+
+
+def plain_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """What `batch_loss` is, by the modules of the network, on any device and in any precision."""
     steps = batch.action.shape[1]
     states = unroll(network, batch.obs[:, 0], batch.action)  # (B, U + 1, n, H)
     bound = network.config.support
