@@ -10,8 +10,8 @@ import numpy as np
 from envs.interface import VectorEnv
 from mazero.config import MAZeroConfig
 from mazero.inference import Model
-from mazero.reanalyze import search_observations
 from mazero.search import SearchResult, Workspace
+from mazero.searches import search_observations
 from mazero.selfplay import ObservationStack, draw_children, greedy_children
 from mazero.targets import value_targets
 from training.evaluation import Policy

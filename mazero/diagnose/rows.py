@@ -227,8 +227,8 @@ class _Table:
         self._mean("agents_choosing", free.sum(axis=-1).astype(np.float64))
         self._mean("children", recording.num_children / config.search.num_sampled_actions)
         if explore:
-            fraction = config.search.noise_fraction if config.search.sample_from_noisy_policy else 0.0
-            self._mean("clean_draws", measures.clean_draws(recording.available, noise_fraction=fraction))
+            clean = measures.clean_draws(recording.available, noise_fraction=config.search.noise_fraction)
+            self._mean("clean_draws", clean)
         self._mean("top_draws", np.where(is_best, recording.beta_hat, 0.0).sum(axis=-1))
         self._mean("top_proposed", np.asarray(is_best.any(axis=-1), np.float64))
         self._mean("top_probability", p.max(axis=-1).prod(axis=-1))

@@ -22,7 +22,7 @@ from training import checkpoint
 from training.cli import main
 
 FLAGS = ["--seed", "3", "--env-steps", "120", "--eval-every", "60", "--eval-episodes", "2", "--progress", "none",
-         "--set", *TINY, "search.sample_from_noisy_policy=true"]  # fmt: skip
+         "--set", *TINY]  # fmt: skip
 EPISODES = 6
 DIAGNOSE = ["--episodes", str(EPISODES), "--seed", "4"]
 
