@@ -1,4 +1,4 @@
-"""`python -m mazero train | evaluate | watch | bench | warmup`."""
+"""`python -m mazero train | evaluate | watch | diagnose | bench | warmup`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-import envs
 from mazero import bench
+from mazero import diagnose as diagnosis
 from mazero.config import PRESETS, MAZeroConfig
 from mazero.inference import make_model
 from mazero.learner import MAZeroLearner
 from mazero.networks import MAZeroNetwork
 from mazero.selfplay import NetworkPolicy, SearchPolicy
+from mazero.trained import Trained
 from skirmish.pictures.watch import add_flags as add_film_flags
 from skirmish.pictures.watch import shooting
 from training import checkpoint
@@ -47,7 +48,14 @@ from training.watch import check_films, film_policy
 def run(argv: list[str]) -> int:
     """Parse `argv` and do what it says. Returns the exit code; raises UserError for bad input."""
     arguments = _parser().parse_args(argv)
-    commands = {"train": _train, "evaluate": _evaluate, "watch": _watch, "bench": bench.run, "warmup": _warmup}
+    commands = {
+        "train": _train,
+        "evaluate": _evaluate,
+        "watch": _watch,
+        "diagnose": _diagnose,
+        "bench": bench.run,
+        "warmup": _warmup,
+    }
     return commands[arguments.command](arguments)
 
 
@@ -68,10 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("--seed", type=int, default=0, help="seed of these episodes")
     film = commands.add_parser("watch", help="film greedy episodes of a trained run")
     add_film_flags(film)
-    for sub in (play, film):
+    panel = commands.add_parser("diagnose", help="why a run does not learn (yet): table, figure and summary")
+    diagnosis.add_flags(panel)
+    for sub in (play, film, panel):
         sub.add_argument("--run", type=Path, required=True, help="run directory with a checkpoint")
         add_policy_flag(sub)
-        sub.add_argument("--no-search", action="store_true", help="every agent takes its own most likely action")
+        if sub is not panel:  # which plays with and without
+            sub.add_argument("--no-search", action="store_true", help="every agent takes its own most likely action")
         sub.add_argument("--num-simulations", type=int, default=None, help="N of the search (default: as trained)")
         add_env_flag(sub, "change an option of the environment against that of the run, e.g. jitter_scale=0")
         sub.add_argument("--threads", type=int, default=1)
@@ -102,10 +113,10 @@ def _train(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     check_play(arguments)
     record = _read_run(arguments)
-    policy, env, options = _load(arguments, record, num_envs=arguments.episodes)
-    result = evaluate(policy, env, seed=arguments.seed)
-    head = {"run": str(arguments.run), "backend": record["backend"], "map": record["map"], "env": options}
-    head["unit_data"] = unit_data(env.info)
+    trained = _load(arguments, record, num_envs=arguments.episodes)
+    result = evaluate(_policy(arguments, trained), trained.env, seed=arguments.seed)
+    head = {"run": str(arguments.run), "backend": record["backend"], "map": record["map"], "env": trained.options}
+    head["unit_data"] = unit_data(trained.env.info)
     print(json.dumps(head | {"search": not arguments.no_search} | result))  # noqa: T201 - the command's answer
     return 0
 
@@ -113,8 +124,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _watch(arguments: argparse.Namespace) -> int:
     record, how = _read_run(arguments), shooting(arguments)
     check_films(record, how)
-    policy, env, _ = _load(arguments, record, num_envs=1)
-    print(film_policy(policy, env, how, who="MAZero"))  # noqa: T201 - the command's answer
+    trained = _load(arguments, record, num_envs=1)
+    print(film_policy(_policy(arguments, trained), trained.env, how, who="MAZero"))  # noqa: T201 - the command's answer
+    return 0
+
+
+def _diagnose(arguments: argparse.Namespace) -> int:
+    diagnosis.check(arguments)
+    record = _read_run(arguments)
+    summary, files = diagnosis.diagnose(arguments, record, _load(arguments, record, num_envs=arguments.episodes))
+    print("\n".join([*summary, *map(str, files)]))  # noqa: T201 - the command's answer
     return 0
 
 
@@ -133,10 +152,8 @@ def _read_run(arguments: argparse.Namespace) -> dict[str, Any]:
     return record
 
 
-def _load(
-    arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: int
-) -> tuple[NetworkPolicy | SearchPolicy, envs.VectorEnv, dict[str, Any]]:
-    """The trained policy of a run, an environment of its map, and the options of that environment."""
+def _load(arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: int) -> Trained:
+    """The trained policy of a run and an environment of its map."""
     config = from_dict(MAZeroConfig, record["config"])
     saved = checkpoint.load(arguments.run / "checkpoint.pt", run=run_key(record))
     observation = config.self_play.observation
@@ -145,11 +162,16 @@ def _load(
     info = env.info
     network = MAZeroNetwork(config.network, obs_size=info.obs_size, n_agents=info.n_agents, n_actions=info.n_actions)
     network.load_state_dict(played_policy(saved, best=arguments.best)["network"])
-    model = make_model(network.to(arguments.device).eval(), config.inference)
+    network.to(arguments.device).eval()
+    return Trained(config, saved, network, make_model(network, config.inference), env, options)
+
+
+def _policy(arguments: argparse.Namespace, trained: Trained) -> NetworkPolicy | SearchPolicy:
+    """How `evaluate` and `watch` play it."""
     if arguments.no_search:
-        return NetworkPolicy(model, config), env, options
+        return NetworkPolicy(trained.model, trained.config)
     rng = np.random.default_rng(arguments.seed)
-    return SearchPolicy(model, config, rng=rng, num_simulations=arguments.num_simulations), env, options
+    return SearchPolicy(trained.model, trained.config, rng=rng, num_simulations=arguments.num_simulations)
 
 
 def _warmup(arguments: argparse.Namespace) -> int:

@@ -257,15 +257,16 @@ def test_bench_gets_its_flags(monkeypatch):
 
 
 HELP = """\
-usage: python -m mazero [-h] {train,evaluate,watch,warmup,bench} ...
+usage: python -m mazero [-h] {train,evaluate,watch,diagnose,warmup,bench} ...
 
-`python -m mazero train | evaluate | watch | bench | warmup`.
+`python -m mazero train | evaluate | watch | diagnose | bench | warmup`.
 
 positional arguments:
-  {train,evaluate,watch,warmup,bench}
+  {train,evaluate,watch,diagnose,warmup,bench}
     train               train MAZero, or continue a run
     evaluate            play a trained run greedily; prints JSON
     watch               film greedy episodes of a trained run
+    diagnose            why a run does not learn (yet): table, figure and summary
     warmup              compile and cache the numba kernels that runs on these maps need
     bench               measure search and learning on this machine
 
@@ -279,7 +280,7 @@ def test_help_names_every_command(capsys, monkeypatch):
     with pytest.raises(SystemExit) as left:
         cli.run(["--help"])
     assert left.value.code == 0 and capsys.readouterr().out == HELP
-    for command in ("evaluate", "watch"):
+    for command in ("evaluate", "watch", "diagnose"):
         with pytest.raises(SystemExit):
             cli.run([command, "--help"])
         text = " ".join(capsys.readouterr().out.split())
