@@ -119,7 +119,8 @@ def _by_simulations(measure: str, title: str, label: str) -> Panel:
     def panel(axes: Axes, table: Table) -> None:
         rows = _rows(table, "greedy", measure)
         _, colour, marker = SETS["greedy"]
-        bars = [[row["value"] - row["low"] for row in rows], [row["high"] - row["value"] for row in rows]]
+        bars = [[max(row["value"] - row["low"], 0.0) for row in rows],
+                [max(row["high"] - row["value"], 0.0) for row in rows]]  # fmt: skip
         axes.errorbar(range(len(rows)), [row["value"] for row in rows], yerr=bars, color=colour, marker=marker,
                       markersize=3.5, linewidth=0, elinewidth=1.1)  # fmt: skip
         axes.axhline(0, **BESIDE)
@@ -146,7 +147,7 @@ def _bars(title: str, label: str, entries: Sequence[tuple[str, str, int | None]]
                         continue
                     low, value, high = (max(row[key], least) if least is not None else row[key]
                                         for key in ("low", "value", "high"))  # fmt: skip
-                    bar = [[value - low], [high - value]]
+                    bar = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
                     axes.errorbar([value], [position + shift], xerr=bar, color=colour, marker=marker, markersize=3,
                                   elinewidth=1.1, clip_on=False)  # fmt: skip
         if beside is not None:
@@ -216,10 +217,10 @@ PANELS: tuple[Panel, ...] = (
     _bars("Value minus outcome", "Bias, reward", [
         ("predicted", "predicted_bias", None), ("searched", "searched_bias", None), ("{td}-step", "target_bias", None),
     ], 0.0),
-    _bars("Advantage come true", "Slope", [
-        ("1 step", "advantage_slope", 1), ("1 step, early", "advantage_slope_early", 1),
-        ("{td} steps", "advantage_slope", -1), ("{td}, early", "advantage_slope_early", -1),
-        ("to the end", "advantage_slope_outcome", None),
+    _bars("Advantages of children", "Share that comes true", [
+        ("search: 1 step", "advantage_true", 1), ("{td}-step", "advantage_true", -1),
+        ("to the end", "advantage_true_outcome", None), ("model: 1 step", "model_advantage_true", 1),
+        ("{td}-step", "model_advantage_true", -1), ("to the end", "model_advantage_true_outcome", None),
     ], 1.0),
     _bars("Draws at the root", "Share", [
         ("different", "children", None), ("clean", "clean_draws", None), ("top proposed", "top_proposed", None),
@@ -230,7 +231,8 @@ PANELS: tuple[Panel, ...] = (
         ("weight moved", "visits_moved", None),
     ], None, span=(0.0, 1.0)),
     _bars("Children of a root", "Reward", [
-        ("q spread", "child_spread", None), ("value residual", "searched_residual", None),
+        ("spread of q", "child_spread", None), ("model's q", "model_child_spread", None),
+        ("value residual", "searched_residual", None),
     ], 0.0),
 )  # fmt: skip
 

@@ -98,12 +98,9 @@ def explained(sums: np.ndarray) -> np.ndarray:
 
 def correlation(sums: np.ndarray) -> np.ndarray:
     """Pearson's correlation of p and r."""
-    return _covariance(sums) / np.sqrt(_variance(sums, 1, 3) * _variance(sums, 2, 4))
-
-
-def slope(sums: np.ndarray) -> np.ndarray:
-    """Of the least-squares line of r over p: covariance / variance of p."""
-    return _covariance(sums) / _variance(sums, 1, 3)
+    n = sums[..., 0]
+    covariance = sums[..., 5] / n - sums[..., 1] / n * sums[..., 2] / n
+    return covariance / np.sqrt(_variance(sums, 1, 3) * _variance(sums, 2, 4))
 
 
 def spread(sums: np.ndarray) -> np.ndarray:
@@ -114,11 +111,6 @@ def spread(sums: np.ndarray) -> np.ndarray:
 
 def _squared_error(sums: np.ndarray) -> np.ndarray:
     return np.maximum(sums[..., 3] - 2 * sums[..., 5] + sums[..., 4], 0.0) / sums[..., 0]
-
-
-def _covariance(sums: np.ndarray) -> np.ndarray:
-    n = sums[..., 0]
-    return sums[..., 5] / n - sums[..., 1] / n * sums[..., 2] / n
 
 
 def _variance(sums: np.ndarray, first: int, second: int) -> np.ndarray:
@@ -195,6 +187,29 @@ def child_spread(q: np.ndarray, visited: np.ndarray) -> np.ndarray:
     centre = np.where(visited, q, 0.0).sum(axis=-1) / many
     variance = (np.where(visited, q - centre[:, None], 0.0) ** 2).sum(axis=-1) / many
     return np.where(count > 1, np.sqrt(variance), np.nan)
+
+
+def fulfilment_columns(q: np.ndarray, share: np.ndarray, taken: np.ndarray, came: np.ndarray) -> np.ndarray:
+    """Columns for `fulfilment`: 1, w x y, w x x with x as `relative_advantage` and y what came of the child taken.
+
+    As x is 0 in the mean at every root, x y / x x estimates how much of x comes true at any weight w that depends on
+    the root alone. w = 1 / (s + median of s), s the variance of x at the root: a few roots with q far apart, close to
+    the end of a battle, would otherwise decide alone.
+
+    Args: q, share, taken: as for `relative_advantage`.    came: (M,) return minus anything that the root decides.
+    Returns: (M, 3).
+    """
+    x = relative_advantage(q, share, taken)
+    centred = q - (share * q).sum(axis=-1, keepdims=True)
+    variance = (share * centred**2).sum(axis=-1)
+    scale = variance + np.median(variance)
+    weight = np.where(scale > VARIES, 1.0 / np.maximum(scale, VARIES), 0.0)
+    return np.stack([np.ones(len(x)), weight * x * came, weight * x * x], axis=1)
+
+
+def fulfilment(sums: np.ndarray) -> np.ndarray:
+    """Share of the differences among children that comes true: 1 all of it, 0 nothing; not defined without any."""
+    return sums[..., 1] / np.where(sums[..., 2] > 0, sums[..., 2], np.nan)
 
 
 def relative_advantage(q: np.ndarray, share: np.ndarray, taken: np.ndarray) -> np.ndarray:

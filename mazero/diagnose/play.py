@@ -17,7 +17,7 @@ from mazero.targets import value_targets
 from training.evaluation import Policy
 
 STEP_FIELDS = ("reward", "action", "available", "hidden", "value", "logits", "child", "search_value", "num_children",
-               "joint_actions", "visit_counts", "q", "prior", "beta_hat")  # fmt: skip
+               "joint_actions", "visit_counts", "q", "model_q", "prior", "beta_hat")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,8 @@ class Recording:
     num_children: np.ndarray  # (M,) int32
     joint_actions: np.ndarray  # (M, K, n) int16
     visit_counts: np.ndarray  # (M, K) int32
-    q: np.ndarray  # (M, K) float64
+    q: np.ndarray  # (M, K) float64, reward + discount * V(child), V of the search
+    model_q: np.ndarray  # (M, K) float64, the same with the value the network predicts for the child
     prior: np.ndarray  # (M, K) float64
     beta_hat: np.ndarray  # (M, K) float64
 
@@ -143,6 +144,7 @@ def record(
             "logits": root.policy_logits.cpu().numpy(),
             "child": child,
             "search_value": result.value,
+            "model_q": result.reward + config.search.discount * result.child_value,
         }
         for name in ("num_children", "joint_actions", "visit_counts", "q", "prior", "beta_hat"):
             row[name] = getattr(result, name)

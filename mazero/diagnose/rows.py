@@ -76,14 +76,23 @@ MEASURES = {
     "visits_divergence": ("nats", "KL(visit shares || priors) over the children"),
     "child_spread": ("reward", "standard deviation of q (of advantages) among the visited children of a root"),
     "signal_to_noise": ("ratio", "child_spread / searched_residual"),
-    "advantage_slope": (
-        "slope",
-        "of (h-step return, bootstrapped with the predicted value, minus the search's value) over the q of the child "
-        "taken minus the mean q by which it was drawn: 1 if differences among children come true, 0 if they mean "
-        "nothing; at: h in steps",
-    ),
-    "advantage_slope_early": ("slope", "advantage_slope over steps with more than U steps to go; at: h in steps"),
-    "advantage_slope_outcome": ("slope", "the same with the return to the end of the episode"),
+    "model_child_spread": ("reward", "the same for q without a search below the child: reward + gamma value predicted"),
+    **{
+        f"{name}_{measure}": ("ratio", f"{definition}; q: {what}")
+        for name, what in (
+            ("advantage", "of the search"),
+            ("model_advantage", "of one step of the model, reward + gamma value predicted"),
+        )
+        for measure, definition in (
+            (
+                "true",
+                "how much of (q of the child taken minus the mean q by which it was drawn) comes true in (h-step "
+                "return, bootstrapped with the predicted value, minus the search's value): 1 if differences among "
+                "children are real, 0 if they mean nothing; at: h in steps",
+            ),
+            ("true_outcome", "the same with the return to the end of the episode"),
+        )
+    },
 }
 
 
@@ -242,20 +251,22 @@ class _Table:
         """Differences among children against the noise of values, and whether they come true."""
         recording, discount = self.recording, config.search.discount
         outcome = _outcome(recording, discount)
-        apart = measures.child_spread(recording.q, recording.mask & (recording.visit_counts > 0))
+        visited = recording.mask & (recording.visit_counts > 0)
+        apart = measures.child_spread(recording.q, visited)
         self._mean("child_spread", apart)
+        self._mean("model_child_spread", measures.child_spread(recording.model_q, visited))
         columns = measures.signal_columns(np.nan_to_num(apart), recording.search_value, outcome)
         self._add("signal_to_noise", columns, measures.signal_to_noise, where=~np.isnan(apart))
         if not explore:
             return  # greedy play takes the child that looks best: there is nothing random to learn from
         share = measures.shares(visits ** (1.0 / config.self_play.temperature), recording.mask)
-        advantage = measures.relative_advantage(recording.q, share, recording.child)
-        early = recording.remaining > config.targets.unroll_steps
-        for horizon in sorted({1, config.targets.td_steps}):
-            came = pair_columns(advantage, recording.n_step(horizon, discount=discount) - recording.search_value)
-            self._add("advantage_slope", came, measures.slope, horizon)
-            self._add("advantage_slope_early", came, measures.slope, horizon, where=early)
-        self._add("advantage_slope_outcome", pair_columns(advantage, outcome - recording.search_value), measures.slope)
+        for name, q in (("advantage", recording.q), ("model_advantage", recording.model_q)):
+            for horizon in sorted({1, config.targets.td_steps}):
+                came = recording.n_step(horizon, discount=discount) - recording.search_value
+                columns = measures.fulfilment_columns(q, share, recording.child, came)
+                self._add(f"{name}_true", columns, measures.fulfilment, horizon)
+            columns = measures.fulfilment_columns(q, share, recording.child, outcome - recording.search_value)
+            self._add(f"{name}_true_outcome", columns, measures.fulfilment)
 
 
 def _outcome(recording: Recording, discount: float) -> np.ndarray:

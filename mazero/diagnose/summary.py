@@ -44,7 +44,7 @@ def shortfalls(rows: Iterable[Row], *, unroll_steps: int) -> list[dict[str, Any]
         f"value in the model, depth {u}": _missing(look.value("value_drift_explained", u)),
         "value at the root, predicted": _missing(look.value("predicted_explained")),
         "value at the root, searched": _missing(look.value("searched_explained")),
-        "advantage of children, 1 step": _off(look.value("advantage_slope", 1)),
+        "advantage of children, 1 step": _off(look.value("advantage_true", 1)),
         "policy's decision": _ratio(look.value("entropy"), look.value("entropy_uniform")),
         f"legality, depth {u}": look.value("illegal_share", u),
         f"end of episode, depth {u}": _ratio(look.value("end_value_error", u), look.value("late_value_size")),
@@ -58,11 +58,12 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
     look, u, n, k = Lookup(table["rows"]), table["unroll_steps"], table["num_simulations"], table["num_sampled_actions"]
     td = table["td_steps"]
     units = f", unit data {table['unit_data']}" if table["unit_data"] else ""
-    slopes = [
-        f"{look.text('advantage_slope', h)} over {h} step{'s' * (h > 1)} (more than {u} steps before the end: "
-        f"{look.text('advantage_slope_early', h)})"
-        for h in sorted({1, td})
-    ]
+    horizons = [(f"{h} step{'s' * (h > 1)}", h) for h in sorted({1, td})]
+    came_true = {
+        kind: ", ".join(f"{look.text(f'{kind}_true', h)} over {text}" for text, h in horizons)
+        + f", {look.text(f'{kind}_true_outcome')} to the end"
+        for kind in ("advantage", "model_advantage")
+    }
     others = [at for at in table["simulations"] if at != n]
     lines = [
         f"{table['map']} ({table['backend']}{units}), seed {table['seed']}: {table['policy']} policy, "
@@ -85,7 +86,8 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
         f"moves {look.text('visits_moved', name=GREEDY)} of the prior's weight.",
         f"Signal: q of children differs by {look.text('child_spread')} (standard deviation), "
         f"{look.text('signal_to_noise')} of the root value's residual; of an advantage predicted come true: "
-        f"{', '.join(slopes)}, {look.text('advantage_slope_outcome')} to the end.",
+        f"{came_true['advantage']}; of one by one step of the model, without the search below: "
+        f"{came_true['model_advantage']}.",
         f"Reward model: error {look.text('reward_error', 1)} at depth 1, {look.text('reward_error', u)} at {u}; "
         f"predicting 0: {look.text('reward_size', 1)}; explained {look.text('reward_explained', 1)}, "
         f"{look.text('reward_explained', u)}.",
@@ -117,8 +119,8 @@ def _missing(explained: float | None) -> float | None:
     return None if explained is None else 1.0 - explained
 
 
-def _off(slope: float | None) -> float | None:
-    return None if slope is None else abs(1.0 - slope)
+def _off(share: float | None) -> float | None:
+    return None if share is None else abs(1.0 - share)
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:

@@ -317,7 +317,7 @@ def test_without_a_consistency_loss_states_are_not_compared(explored):
     loss = dataclasses.replace(trained.config.loss, consistency=0.0)
     rows = recording_rows("greedy", recording, unrolled, dataclasses.replace(trained.config, loss=loss))
     names = {row["measure"] for row in rows}
-    assert "consistency" not in names and {"clean_draws", "advantage_slope"} & names == set()
+    assert "consistency" not in names and {"clean_draws", "advantage_true"} & names == set()
 
 
 def test_bad_input_is_one_line(runs, tmp_path, capsys):

@@ -23,14 +23,13 @@ def test_statistics_of_pairs_by_hand():
     assert of_pairs(measures.residual) == pytest.approx(math.sqrt(18 / 4 - 1))
     assert of_pairs(measures.explained) == pytest.approx(1 - 4.5 / 2)
     assert of_pairs(measures.correlation) == pytest.approx(1 / math.sqrt(3.5 * 2))
-    assert of_pairs(measures.slope) == pytest.approx(1 / 3.5)
     assert of_pairs(measures.spread) == pytest.approx(math.sqrt(2))
 
 
 def test_a_constant_shift_of_the_prediction_is_bias_and_nothing_else():
     shifted = P + 3
     assert of_pairs(measures.bias, shifted) == of_pairs(measures.bias) + 3
-    for statistic in (measures.residual, measures.correlation, measures.slope, measures.spread):
+    for statistic in (measures.residual, measures.correlation, measures.spread):
         assert of_pairs(statistic, shifted) == pytest.approx(of_pairs(statistic))
 
 
@@ -42,7 +41,6 @@ def test_what_does_not_vary_has_no_share_of_the_variance():
     flat = np.full(4, 0.1)
     for statistic in (measures.explained, measures.correlation):
         assert estimate(sums_by_episode(pair_columns(P, flat), np.arange(4), 4), statistic) is None
-    assert estimate(sums_by_episode(pair_columns(flat, R), np.arange(4), 4), measures.slope) is None
     assert estimate(sums_by_episode(pair_columns(P, flat), np.arange(4), 4), measures.bias).value == pytest.approx(2.9)
 
 
@@ -113,23 +111,34 @@ def test_differences_among_children_by_hand():
     assert measures.relative_advantage(q, share, np.array([1, 0])).tolist() == [0.5, 2 - 4.25]
 
 
+def test_fulfilment_by_hand():
+    """Variances 1 and 4 with median 2.5: weights 1 / 3.5 and 1 / 6.5; x is 1 and -2, of which 0.5 and -2 came."""
+    q, share = np.array([[1.0, 3.0], [0.0, 4.0]]), np.full((2, 2), 0.5)
+    columns = measures.fulfilment_columns(q, share, np.array([1, 0]), np.array([0.5, -2.0]))
+    np.testing.assert_allclose(columns, [[1, 0.5 / 3.5, 1 / 3.5], [1, 4 / 6.5, 4 / 6.5]])
+    expected = (0.5 / 3.5 + 4 / 6.5) / (1 / 3.5 + 4 / 6.5)
+    assert float(measures.fulfilment(columns.sum(axis=0))) == pytest.approx(expected)
+    alike = measures.fulfilment_columns(np.ones((2, 2)), share, np.array([1, 0]), np.ones(2))
+    assert estimate(sums_by_episode(alike, np.arange(2), 2), measures.fulfilment) is None
+
+
 def test_returns_to_go_by_hand():
     reward = np.array([[1.0, 2.0, 4.0], [8.0, 0.0, 0.0]])
     assert measures.returns_to_go(reward, discount=0.5).tolist() == [[3.0, 4.0, 4.0], [8.0, 0.0, 0.0]]
 
 
 @pytest.mark.parametrize("truth", [0.0, 1.0])
-def test_the_advantage_slope_says_how_much_of_a_difference_comes_true(truth):
+def test_fulfilment_says_how_much_of_a_difference_comes_true(truth):
     """Roots whose value is wrong by far more than their children differ; children are drawn by their shares."""
     rng = np.random.default_rng(5)
     size, k = 20_000, 4
-    q = rng.normal(size=(size, k))
+    q = rng.normal(size=(size, k)) * np.where(rng.random(size) < 0.01, 50.0, 1.0)[:, None]  # a few are far apart
     share = rng.dirichlet(np.ones(k), size)
     child = (share.cumsum(axis=1) <= rng.random(size)[:, None]).sum(axis=1).clip(max=k - 1)
     level = rng.normal(scale=5, size=size)  # of the outcome, and what the root's value missed of it
     came = truth * q[np.arange(size), child] + level + rng.normal(size=size)
-    x = measures.relative_advantage(q, share, child)
-    found = estimate(sums_by_episode(pair_columns(x, came), np.arange(size) // 20, size // 20), measures.slope)
+    columns = measures.fulfilment_columns(q, share, child, came)
+    found = estimate(sums_by_episode(columns, np.arange(size) // 20, size // 20), measures.fulfilment)
     assert found.low < truth < found.high and found.high - found.low < 0.3
 
 
@@ -138,7 +147,7 @@ def test_shortfalls_are_scaled_and_sorted():
         {"set": "self_play", "measure": measure, "at": at, "value": value, "low": 0.0, "high": 1.0}
         for measure, at, value in [
             ("reward_explained", 1, 0.9), ("reward_explained", 2, 0.5), ("consistency", 2, 0.9),
-            ("consistency_still", 2, 0.6), ("predicted_explained", None, -0.5), ("advantage_slope", 1, 1.3),
+            ("consistency_still", 2, 0.6), ("predicted_explained", None, -0.5), ("advantage_true", 1, 1.3),
             ("entropy", None, 0.6), ("entropy_uniform", None, 2.0), ("illegal_share", 2, 0.05),
             ("end_value_error", 2, 3.0), ("late_value_size", None, 4.0),
         ]
