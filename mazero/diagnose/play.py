@@ -17,7 +17,7 @@ from mazero.targets import value_targets
 from training.evaluation import Policy
 
 STEP_FIELDS = ("reward", "action", "available", "hidden", "value", "logits", "child", "search_value", "num_children",
-               "joint_actions", "visit_counts", "q", "model_q", "prior", "beta_hat")  # fmt: skip
+               "joint_actions", "visit_counts", "q", "model_q", "prior")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,6 @@ class Recording:
     q: np.ndarray  # (M, K) float64, reward + discount * V(child), V of the search
     model_q: np.ndarray  # (M, K) float64, the same with the value the network predicts for the child
     prior: np.ndarray  # (M, K) float64
-    beta_hat: np.ndarray  # (M, K) float64
 
     @property
     def num_episodes(self) -> int:
@@ -146,7 +145,7 @@ def record(
             "search_value": result.value,
             "model_q": result.reward + config.search.discount * result.child_value,
         }
-        for name in ("num_children", "joint_actions", "visit_counts", "q", "prior", "beta_hat"):
+        for name in ("num_children", "joint_actions", "visit_counts", "q", "prior"):
             row[name] = getattr(result, name)
         steps.append((running, row))
     return _assembled(steps, env.won.copy(), env.num_envs)

@@ -238,7 +238,7 @@ class _Table:
         if explore:
             clean = measures.clean_draws(recording.available, noise_fraction=config.search.noise_fraction)
             self._mean("clean_draws", clean)
-        self._mean("top_draws", np.where(is_best, recording.beta_hat, 0.0).sum(axis=-1))
+        self._mean("top_draws", np.where(is_best, recording.prior, 0.0).sum(axis=-1))
         self._mean("top_proposed", np.asarray(is_best.any(axis=-1), np.float64))
         self._mean("top_probability", p.max(axis=-1).prod(axis=-1))
         self._mean("agreement", (searched == best).all(axis=-1).astype(np.float64))
