@@ -32,13 +32,10 @@ class Weights(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Of each sample, summed over steps, (B,) float32; consistency is None if it has no weight."""
+    """Parts of the loss."""
 
-    value: np.ndarray
-    reward: np.ndarray
-    policy: np.ndarray
-    consistency: np.ndarray | None
-    root: np.ndarray  # mean atom of the value at the root
+    sums: np.ndarray  # (4, B) float32, over steps: value, reward, policy, consistency (0 without a weight)
+    root: np.ndarray  # (B,) float32, mean atom of the value at the root
     entropy: float  # of the policy at the root, nats, summed over samples and agents
     clipped: int  # targets of value and reward beyond the support
 
@@ -103,7 +100,7 @@ class LearningStep:
         reward = network.reward
         norm = Norm(of(reward.norm.weight), of(reward.norm.bias))
         self.team_rows, self.team, self.offset = of(reward.action_rows), Rows(joint, n, dtype=np.int64), reward.offset
-        self.team_table = np.empty(self.team_rows.array.shape, np.float32)
+        self.team_table, self.team_slope = np.zeros((2, *self.team_rows.array.shape), np.float32)
         self.reward_first = Dense(of(reward.weight), of(reward.bias), joint, relu=True, norm=norm)
         self.reward_first.table = np.zeros_like(self.reward_first.table)  # the bias comes with the actions' rows
         self.reward = Chain([Stage(reward.out, False, None)], known, joint, first=self.reward_first)
@@ -185,7 +182,7 @@ class LearningStep:
         """
         value, reward, joint_actions, policy_weight = targets
         share = (importance / np.float32(self.batch * self.steps)).astype(np.float32)
-        of_value, of_reward, of_policy, root, unused = np.zeros((5, self.batch), np.float32)
+        of_value, of_reward, of_policy, of_consistency, root, unused = sums = np.zeros((6, self.batch), np.float32)
         atoms = 2 * self.bound + 1
         logits = self.value.out.array.reshape(-1, self.batch, atoms)
         clipped = scalar_loss(logits, value, self.bound, share, weights.value, of_value, root)
@@ -193,13 +190,11 @@ class LearningStep:
         clipped += scalar_loss(logits, reward, self.bound, share, 1.0, of_reward, unused)
         own_logits = self.policy.out.array.reshape(self.steps + 1, self.batch, self.n, -1)
         entropy = policy_loss(own_logits, joint_actions, policy_weight, real, share, of_policy)
-        agreement = None
         if weights.consistency:
-            agreement = np.zeros(self.batch, np.float32)
             shape = (self.steps, self.batch, -1)
             online, target = self.predictor.out.array.reshape(shape), self.target_projection.out.array.reshape(shape)
-            consistency_loss(online, target, real[:, 1:], share, weights.consistency, agreement)
-        return Parts(of_value, of_reward, of_policy, agreement, root, entropy, clipped)
+            consistency_loss(online, target, real[:, 1:], share, weights.consistency, of_consistency)
+        return Parts(sums[:4], root, entropy, clipped)
 
     def backward(self, *, consistency: bool) -> None:
         """Gradients of all parameters in `known.slopes`, after `objective`."""
@@ -211,7 +206,9 @@ class LearningStep:
         joint.addmm_(self.value.backward(0, self.value.out.array), self.value.layers[0].weight.value)
         first = self.reward.backward(0, self.reward.out.array)
         later.addmm_(first, self.reward_first.weight.value)
-        rows.team_rows_backward(self.reward_first.z.array, self.team.array, self.team_rows.slope_array)
+        self.team_slope.fill(0.0)
+        rows.team_rows_backward(self.reward_first.z.array, self.team.array, self.team_slope)
+        np.copyto(self.team_rows.slope_array, self.team_slope)
         if consistency:
             first = self.predictor.backward(0, self.predictor.out.array)
             torch.mm(first, self.predictor.layers[0].weight.value, out=self.d_projected.tensor)
