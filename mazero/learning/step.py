@@ -58,8 +58,7 @@ class LearningStep:
         self.known = known = Parameters(network.parameters())
         self.addresses = [tensor.data_ptr() for tensor in known.tensors]
         width, of, total = config.hidden_size, known.of, batch * n
-        count = min(batch, -(-total * width // CHUNK))
-        self.chunks = [(c * batch // count, (c + 1) * batch // count) for c in range(count)]
+        self.chunks = _chunks(batch, n * width)
         once = [(first * n, last * n) for first, last in self.chunks]
         each = [(k * total + start, k * total + stop) for k in range(steps) for start, stop in once]
         scratch = [(0, stop - start) for start, stop in each]
@@ -73,11 +72,14 @@ class LearningStep:
 
         inputs = Norm(of(network.normalise.weight), of(network.normalise.bias))
         parts = stages(network.representation)
-        self.standard, self.target_standard = (Rows(slots, len(inputs.gain.array)) for slots in (once, scratch))
-        self.target = Rows(each, width)
+        # The observations to agree with, at all steps: nothing of them is kept.
+        self.targets = _chunks(steps * batch, n * width)
+        passing = [(0, (last - first) * n) for first, last in self.targets]
+        self.target = Rows([(first * n, last * n) for first, last in self.targets], width)
+        self.standard, self.target_standard = (Rows(slots, len(inputs.gain.array)) for slots in (once, passing))
         self.representation, self.target_representation = (
             Chain(parts[1:], known, slots, out=out, first=_first(parts[0], known, inputs, slots))
-            for slots, out in ((once, self.root), (scratch, self.target))
+            for slots, out in ((once, self.root), (passing, self.target))
         )
         embed = network.communication.embed
         self.embed = ActionDense(
@@ -127,7 +129,7 @@ class LearningStep:
         self._prepare()
         chunks = len(self.chunks)
         for c, (first, _) in enumerate(self.chunks):
-            rows.standardise(obs, 0, first, self.standard.arrays[c])
+            rows.standardise(obs, first, self.standard.arrays[c])
             self.representation.forward(c, self.standard.tensors[c])
             for k in range(self.steps):
                 self._dynamics(k * chunks + c)
@@ -141,11 +143,9 @@ class LearningStep:
         self.reward.layers[1].forward(0, self.reward_first.activate(0))
         if consistency:
             self.predictor.forward(0, self.projection.forward(0, later))
-            for k in range(self.steps):
-                for c, (first, _) in enumerate(self.chunks):
-                    slot = k * chunks + c
-                    rows.standardise(obs, k + 1, first, self.target_standard.arrays[slot])
-                    self.target_representation.forward(slot, self.target_standard.tensors[slot])
+            for c, (first, _) in enumerate(self.targets):
+                rows.standardise(obs, self.batch + first, self.target_standard.arrays[c])
+                self.target_representation.forward(c, self.target_standard.tensors[c])
             self.target_projection.forward(0, self.target.tensor.view(self.steps * self.batch, -1))
 
     def _prepare(self) -> None:
@@ -258,6 +258,12 @@ class LearningStep:
         if consistency:
             self.projection.finish(later)
             self.predictor.finish(self.projection.out.tensor)
+
+
+def _chunks(samples: int, floats: int) -> list[tuple[int, int]]:
+    """Ranges of samples of `floats` each, as even as possible, of at most `CHUNK` floats or one sample."""
+    count = min(samples, -(-samples * floats // CHUNK))
+    return [(c * samples // count, (c + 1) * samples // count) for c in range(count)]
 
 
 def _first(part: Stage, known: Parameters, inputs: Norm, slots: list[tuple[int, int]]) -> FirstDense:
