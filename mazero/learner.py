@@ -20,6 +20,7 @@ from mazero.config import MAZeroConfig
 from mazero.inference import make_model
 from mazero.losses import Batch, batch_loss
 from mazero.networks import MAZeroNetwork
+from mazero.optimiser import Adam, clip_gradients
 from mazero.reanalyze import make_batch
 from mazero.replay import Replay
 from mazero.search import Workspace
@@ -56,9 +57,11 @@ def optimise(
     settings = config.optimiser
     with torch.autocast(batch.obs.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
         loss, predicted, scalars = batch_loss(network, batch, config.loss)
-    optimiser.zero_grad(set_to_none=True)
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.grad = None
     loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm)
+    norm = clip_gradients(parameters, settings.gradient_norm)
     require_finite({"loss": loss.item(), "gradient_norm": norm.item()})
     optimiser.step()
     return predicted, scalars | {"gradient_norm": norm, "value_target": batch.value[:, 0].mean()}
@@ -122,9 +125,7 @@ class MAZeroLearner:
         self.reanalyze_workspace = Workspace()
         self.searches = self._make_searches()
         settings = config.optimiser
-        self.optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True
-        )
+        self.optimiser = Adam(self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon)
         self.replay = Replay(
             priority_alpha=config.replay.priority_alpha,
             capacity=config.replay.capacity,

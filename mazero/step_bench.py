@@ -19,6 +19,7 @@ from mazero.flops import step_multiply_adds
 from mazero.learner import optimise
 from mazero.losses import Batch, plain_loss
 from mazero.networks import MAZeroNetwork
+from mazero.optimiser import Adam
 
 LARGE = 1024  # rows and columns of the large product
 WARM_UP = 2  # rounds that do not count
@@ -31,19 +32,20 @@ def step_speed(config: MAZeroConfig, name: str, batch: int, *, repeats: int, dev
     sizes = {"obs_size": info.obs_size, "n_agents": info.n_agents, "n_actions": info.n_actions}
     torch.manual_seed(0)
     networks = [MAZeroNetwork(config.network, **sizes).to(device).train() for _ in range(2)]
-    adams = [torch.optim.Adam(network.parameters(), lr=1e-4, eps=1e-5, fused=True) for network in networks]
+    adam = Adam(networks[0].parameters(), lr=1e-4, eps=1e-5)
+    plain_adam = torch.optim.Adam(networks[1].parameters(), lr=1e-4, eps=1e-5, fused=True)
     drawn = random_batch(config, batch, device=device, **sizes)
     x = torch.randn(LARGE, LARGE, device=device)
 
     def plainly() -> None:
         loss, _, _ = plain_loss(networks[1], drawn, config.loss)
-        adams[1].zero_grad(set_to_none=True)
+        plain_adam.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(networks[1].parameters(), config.optimiser.gradient_norm)
-        adams[1].step()
+        plain_adam.step()
 
     work = {
-        "step": lambda: optimise(networks[0], adams[0], drawn, config),
+        "step": lambda: optimise(networks[0], adam, drawn, config),
         "plain": plainly,
         "large": lambda: torch.mm(x, x),
     }

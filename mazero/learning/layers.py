@@ -60,35 +60,39 @@ class Parameter(NamedTuple):
 
 
 class Parameters:
-    """All parameters of a network and memory for their gradients, flat, so that they are cleared and copied at once."""
+    """All parameters of a network and memory for their gradients, without gaps, so that they are cleared as one."""
 
-    ALIGNMENT = 16  # floats: a cache line
+    LINE = 16  # floats in a cache line
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.tensors = list(parameters)
-        self.places: list[tuple[tuple[int, ...], tuple[int, ...], int]] = []  # shape, strides, offset
-        size = 0
-        for tensor in self.tensors:
-            self.places.append((tuple(tensor.shape), torch.empty(tensor.shape, device="meta").stride(), size))
-            size += -(-tensor.numel() // self.ALIGNMENT) * self.ALIGNMENT
+        # Those that fill cache lines come first: they all begin at one.
+        order = sorted(range(len(self.tensors)), key=lambda i: self.tensors[i].numel() % self.LINE > 0)
+        offsets, size = [0] * len(order), 0
+        for i in order:
+            offsets[i] = size
+            size += self.tensors[i].numel()
+        self._places = [
+            (tensor.shape, _dense_strides(tensor), offset) for tensor, offset in zip(self.tensors, offsets, strict=True)
+        ]
         self.slopes = torch.zeros(size)
-        self._known = {
-            id(tensor): self._parameter(tensor, slope)
-            for tensor, slope in zip(self.tensors, self.views(self.slopes), strict=True)
-        }
-
-    @staticmethod
-    def _parameter(tensor: nn.Parameter, slope: Tensor) -> Parameter:
-        value = tensor.detach()
-        return Parameter(value, value.numpy(), slope, slope.numpy())
+        self._known: dict[int, Parameter] = {}
+        for tensor, slope in zip(self.tensors, self.views(self.slopes), strict=True):
+            value = tensor.detach()
+            self._known[id(tensor)] = Parameter(value, value.numpy(), slope, slope.numpy())
 
     def views(self, flat: Tensor) -> list[Tensor]:
-        """The gradient of each parameter in a copy of `slopes`."""
-        return [torch.as_strided(flat, *place) for place in self.places]
+        """The gradient of each parameter in a copy of `slopes`, laid out as the parameter is."""
+        return [torch.as_strided(flat, *place) for place in self._places]
 
     def of(self, tensor: Tensor) -> Parameter:
         """What belongs to a parameter of a module."""
         return self._known[id(tensor)]
+
+
+def _dense_strides(tensor: Tensor) -> tuple[int, ...]:
+    """Of a copy of a tensor without gaps."""
+    return torch.empty_like(tensor, device="meta").stride()
 
 
 class Norm(NamedTuple):
@@ -215,10 +219,11 @@ class ActionDense(Dense):
     ) -> None:  # fmt: skip
         super().__init__(weight, bias, slots, relu=True, norm=norm)
         self.action_rows, self.row = action_rows, row
-        self.table, self.table_slope = np.empty(action_rows.array.shape, np.float32), action_rows.slope_array
+        self.table, self.table_slope = np.zeros((2, *action_rows.array.shape), np.float32)
 
     def prepare(self) -> None:
         """Adds the bias to every row."""
+        self.table_slope.fill(0.0)
         np.add(self.action_rows.array, self.bias.array, out=self.table)
 
     def finish(self, x: Tensor, *more: Tensor) -> None:
@@ -227,7 +232,8 @@ class ActionDense(Dense):
         for part in (x, *more):
             torch.mm(self.z.tensor.t(), part, out=self.weight.slope[:, start : start + part.shape[1]])
             start += part.shape[1]
-        torch.sum(self.action_rows.slope, 0, out=self.bias.slope)
+        np.copyto(self.action_rows.slope_array, self.table_slope)
+        np.sum(self.table_slope, axis=0, out=self.bias.slope_array)
 
 
 class Renorm(Dense):

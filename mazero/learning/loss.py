@@ -58,17 +58,16 @@ def learned_loss(plan: LearningStep, batch: Batch, config: LossConfig) -> tuple[
         Weights(config.value, config.consistency),
     )
     steps, size = plan.steps, plan.batch
-    total = parts.reward + parts.policy + config.value * parts.value
-    means = {"loss_value": parts.value, "loss_reward": parts.reward, "loss_policy": parts.policy}
-    if parts.consistency is not None:
-        total = total + config.consistency * parts.consistency
-        means["loss_consistency"] = parts.consistency
-    loss = (batch.importance.numpy() * total).mean() / steps
-    scalars = [part.mean() / steps for part in means.values()]
-    scalars += [loss, parts.clipped / (size * (2 * steps + 1)), parts.entropy / (size * plan.n)]
-    names = [*means, "loss", "targets_clipped", "policy_entropy"]
-    found = torch.tensor(scalars, dtype=torch.float32)
-    logged = dict(zip(names, found.unbind(), strict=True))
+    names, factors = ["loss_value", "loss_reward", "loss_policy"], [config.value, 1.0, 1.0]
+    if consistency:
+        names.append("loss_consistency")
+        factors.append(config.consistency)
+    of_parts = parts.sums[: len(names)] / np.float32(steps)  # (parts, B)
+    loss = np.dot(batch.importance.numpy(), np.dot(np.array(factors, np.float32), of_parts)) / size
+    scalars = [*of_parts.mean(axis=1), loss, parts.clipped / (size * (2 * steps + 1)), parts.entropy / (size * plan.n)]
+    logged = dict(
+        zip([*names, "loss", "targets_clipped", "policy_entropy"], torch.tensor(scalars).unbind(), strict=True)
+    )
     result = logged["loss"]
     if learns:
         plan.backward(consistency=consistency, halved_heads=config.halved_gradient == "state")

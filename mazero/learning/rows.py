@@ -17,38 +17,57 @@ from mazero.learning.jit import njit
 
 EPSILON = np.float32(1e-5)  # of LayerNorm, torch's default
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
+BLOCK = 16  # rows that a pass is done for before the next pass: sums of several rows run side by side, in the cache
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
-def standardise(obs, k, first, out):
-    """LayerNorm without gain and shift of observations at step k, from sample `first` on.
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+def standardise(obs, first, out):
+    """LayerNorm without gain and shift of observations, from position `first` on, in the order (step, sample).
 
     Args:
-      obs: (B, U + 1, n, D).    out: (S * n, D), filled for S samples.
+      obs: (B, U + 1, n, D).    out: (P * n, D), filled for P positions.
     """
-    n, width = obs.shape[2], obs.shape[3]
+    batch, _, n, width = obs.shape
+    moments = np.empty((n, 2), np.float32)
+    for position in range(out.shape[0] // n):
+        k, b = divmod(first + position, batch)
+        x, to = obs[b, k], out[position * n : (position + 1) * n]
+        _measure(x, 0, n, moments)
+        for r in range(n):
+            mean, factor = moments[r, 0], moments[r, 1]
+            for c in range(width):
+                to[r, c] = (x[r, c] - mean) * factor
+
+
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+def _measure(x, start, stop, moments):
+    """Mean and 1 / standard deviation of rows start..stop - 1 of x (R, C), in `moments` (R, 2)."""
+    width = x.shape[1]
     share = ONE / np.float32(width)
-    for r in range(out.shape[0]):
-        row, to = obs[first + r // n, k, r % n], out[r]
-        mean, factor = _moments(row, share)
+    for r in range(start, stop):
+        total, row = ZERO, x[r]
         for c in range(width):
-            to[c] = (row[c] - mean) * factor
+            total += row[c]
+        moments[r, 0] = total * share
+    for r in range(start, stop):
+        square, row, mean = ZERO, x[r], moments[r, 0]
+        for c in range(width):
+            square += (row[c] - mean) * (row[c] - mean)
+        moments[r, 1] = square
+    for r in range(start, stop):
+        moments[r, 1] = ONE / np.sqrt(moments[r, 1] * share + EPSILON)
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, inline="always")
-def _moments(row, share):
-    """Mean of a row and 1 / its standard deviation; share: 1 / its length."""
-    total = ZERO
-    for c in range(row.size):
-        total += row[c]
-    mean = total * share
-    square = ZERO
-    for c in range(row.size):
-        square += (row[c] - mean) * (row[c] - mean)
-    return mean, ONE / np.sqrt(square * share + EPSILON)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+def _scale(x, start, stop, moments, gain, shift, out):
+    """(x - mean) / standard deviation * gain + shift of rows start..stop - 1."""
+    for r in range(start, stop):
+        row, to, mean, factor = x[r], out[r], moments[r, 0], moments[r, 1]
+        for c in range(row.size):
+            to[c] = (row[c] - mean) * factor * gain[c] + shift[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def norm(z, table, row, relu, gain, shift, add, out, moments):
     """z + bias, ReLU if `relu`, LayerNorm, plus `add` (R, C), which may be empty.
 
@@ -56,63 +75,76 @@ def norm(z, table, row, relu, gain, shift, add, out, moments):
       z: (R, C) products; holds what goes into LayerNorm on return.    moments: (R, 2), filled for the backward pass.
     """
     width = z.shape[1]
-    share = ONE / np.float32(width)
-    for r in range(z.shape[0]):
-        x, bias, to = z[r], table[row[r]], out[r]
+    for start in range(0, z.shape[0], BLOCK):
+        stop = min(start + BLOCK, z.shape[0])
         if relu:
-            for c in range(width):
-                value = x[c] + bias[c]
-                x[c] = ZERO if value < ZERO else value
+            for r in range(start, stop):
+                x, bias = z[r], table[row[r]]
+                for c in range(width):
+                    value = x[c] + bias[c]
+                    x[c] = ZERO if value < ZERO else value  # NaN stays NaN
         else:
-            for c in range(width):
-                x[c] += bias[c]
-        mean, factor = _moments(x, share)
-        for c in range(width):
-            to[c] = (x[c] - mean) * factor * gain[c] + shift[c]
+            for r in range(start, stop):
+                x, bias = z[r], table[row[r]]
+                for c in range(width):
+                    x[c] += bias[c]
+        _measure(z, start, stop, moments)
+        _scale(z, start, stop, moments, gain, shift, out)
         if add.shape[0]:
-            more = add[r]
-            for c in range(width):
-                to[c] += more[c]
-        moments[r, 0], moments[r, 1] = mean, factor
+            for r in range(start, stop):
+                more, to = add[r], out[r]
+                for c in range(width):
+                    to[c] += more[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def norm_backward(d_out, z, row, relu, gain, moments, d_gain, d_shift, d_table):
     """Gradients of `norm`; z becomes that of the products. d_out: (R, C)."""
     width = z.shape[1]
+    sums = np.empty((BLOCK, 2), np.float32)
+    for start in range(0, z.shape[0], BLOCK):
+        stop = min(start + BLOCK, z.shape[0])
+        _project(d_out, z, start, stop, moments, gain, d_gain, d_shift, sums)
+        for r in range(start, stop):
+            x, d, mean, factor = z[r], d_out[r], moments[r, 0], moments[r, 1]
+            first, second = sums[r - start, 0], sums[r - start, 1]
+            if relu:
+                for c in range(width):
+                    slope = factor * (d[c] * gain[c] - first - (x[c] - mean) * factor * second)
+                    x[c] = slope if x[c] > ZERO else ZERO
+            else:
+                for c in range(width):
+                    x[c] = factor * (d[c] * gain[c] - first - (x[c] - mean) * factor * second)
+        for r in range(start, stop):
+            x, bias = z[r], d_table[row[r]]
+            for c in range(width):
+                bias[c] += x[c]
+
+
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+def _project(d_out, z, start, stop, moments, gain, d_gain, d_shift, sums):
+    """Means of d * gain and of d * gain * standardised z over each row; adds to the gradients of gain and shift.
+
+    Args:
+      sums: (BLOCK, 2), filled for rows start..stop - 1.
+    """
+    width = z.shape[1]
     share = ONE / np.float32(width)
-    for r in range(z.shape[0]):
+    for r in range(start, stop):
         x, d, mean, factor = z[r], d_out[r], moments[r, 0], moments[r, 1]
-        first, second = _sums(d, x, mean, factor, gain, d_gain, d_shift)
-        first, second = first * share, second * share
-        bias = d_table[row[r]]
-        if relu:
-            for c in range(width):
-                slope = factor * (d[c] * gain[c] - first - (x[c] - mean) * factor * second)
-                x[c] = slope if x[c] > ZERO else ZERO
-        else:
-            for c in range(width):
-                x[c] = factor * (d[c] * gain[c] - first - (x[c] - mean) * factor * second)
+        first, second = ZERO, ZERO
         for c in range(width):
-            bias[c] += x[c]
+            standard = (x[c] - mean) * factor
+            slope = d[c]
+            d_gain[c] += slope * standard
+            d_shift[c] += slope
+            slope *= gain[c]
+            first += slope
+            second += slope * standard
+        sums[r - start, 0], sums[r - start, 1] = first * share, second * share
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, inline="always")
-def _sums(d, x, mean, factor, gain, d_gain, d_shift):
-    """Sum of d * gain and of d * gain * standardised x over a row; adds the row to the gradients of gain and shift."""
-    first, second = ZERO, ZERO
-    for c in range(x.size):
-        standard = (x[c] - mean) * factor
-        slope = d[c]
-        d_gain[c] += slope * standard
-        d_shift[c] += slope
-        slope *= gain[c]
-        first += slope
-        second += slope * standard
-    return first, second
-
-
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def residual_norm(z, bias, x, bits, threshold, scale, gain, shift, out, moments):
     """LayerNorm(x + dropout(z + bias)).
 
@@ -122,47 +154,53 @@ def residual_norm(z, bias, x, bits, threshold, scale, gain, shift, out, moments)
       scale: of what stays.    moments: (R, 2), filled.
     """
     width = z.shape[1]
-    share = ONE / np.float32(width)
-    for r in range(z.shape[0]):
-        s, before, to = z[r], x[r], out[r]
+    for start in range(0, z.shape[0], BLOCK):
+        stop = min(start + BLOCK, z.shape[0])
         if bits.shape[0]:
-            drawn = bits[r]
-            for c in range(width):
-                kept = (s[c] + bias[c]) * scale
-                s[c] = before[c] + (kept if drawn[c] >= threshold else ZERO)
+            for r in range(start, stop):
+                s, before, drawn = z[r], x[r], bits[r]
+                for c in range(width):
+                    kept = (s[c] + bias[c]) * scale
+                    s[c] = before[c] + (kept if drawn[c] >= threshold else ZERO)
         else:
-            for c in range(width):
-                s[c] += before[c] + bias[c]
-        mean, factor = _moments(s, share)
-        for c in range(width):
-            to[c] = (s[c] - mean) * factor * gain[c] + shift[c]
-        moments[r, 0], moments[r, 1] = mean, factor
+            for r in range(start, stop):
+                s, before = z[r], x[r]
+                for c in range(width):
+                    s[c] += before[c] + bias[c]
+        _measure(z, start, stop, moments)
+        _scale(z, start, stop, moments, gain, shift, out)
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def residual_norm_backward(d, z, bits, threshold, scale, gain, moments, d_gain, d_shift, d_bias):
     """Gradients of `residual_norm`: d (R, C), of its result, becomes that of x; z becomes that of the products."""
     width = z.shape[1]
-    share = ONE / np.float32(width)
-    for r in range(z.shape[0]):
-        s, slope, mean, factor = z[r], d[r], moments[r, 0], moments[r, 1]
-        first, second = _sums(slope, s, mean, factor, gain, d_gain, d_shift)
-        first, second = first * share, second * share
-        for c in range(width):
-            slope[c] = factor * (slope[c] * gain[c] - first - (s[c] - mean) * factor * second)
-        if bits.shape[0]:
-            drawn = bits[r]
+    sums = np.empty((BLOCK, 2), np.float32)
+    for start in range(0, z.shape[0], BLOCK):
+        stop = min(start + BLOCK, z.shape[0])
+        _project(d, z, start, stop, moments, gain, d_gain, d_shift, sums)
+        for r in range(start, stop):
+            s, slope, mean, factor = z[r], d[r], moments[r, 0], moments[r, 1]
+            first, second = sums[r - start, 0], sums[r - start, 1]
             for c in range(width):
-                kept = slope[c] * scale
-                s[c] = kept if drawn[c] >= threshold else ZERO
-        else:
+                slope[c] = factor * (slope[c] * gain[c] - first - (s[c] - mean) * factor * second)
+        for r in range(start, stop):
+            s, slope = z[r], d[r]
+            if bits.shape[0]:
+                drawn = bits[r]
+                for c in range(width):
+                    kept = slope[c] * scale
+                    s[c] = kept if drawn[c] >= threshold else ZERO
+            else:
+                for c in range(width):
+                    s[c] = slope[c]
+        for r in range(start, stop):
+            s = z[r]
             for c in range(width):
-                s[c] = slope[c]
-        for c in range(width):
-            d_bias[c] += s[c]
+                d_bias[c] += s[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def relu(z, table, row, add, out):
     """ReLU(z + bias), kept in z; plus row r modulo len(add) of `add` in `out`."""
     width, period = z.shape[1], add.shape[0]
@@ -175,7 +213,7 @@ def relu(z, table, row, add, out):
             to[c] = value + more[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def relu_backward(d, z, row, d_table):
     """Gradient of `relu`: z becomes that of the products. d: (R, C)."""
     width = z.shape[1]
@@ -187,7 +225,7 @@ def relu_backward(d, z, row, d_table):
             bias[c] += x[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def dropped_relu(z, bias, bits, threshold, scale):
     """dropout(ReLU(z + bias)) in place; bits: (R, C) or (0, C)."""
     width = z.shape[1]
@@ -205,7 +243,7 @@ def dropped_relu(z, bias, bits, threshold, scale):
                 x[c] = ZERO if value < ZERO else value
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def dropped_relu_backward(d, y, scale, d_bias):
     """d (R, C), the gradient of `dropped_relu`'s result y, becomes that of the products."""
     width = d.shape[1]
@@ -217,7 +255,7 @@ def dropped_relu_backward(d, y, scale, d_bias):
             d_bias[c] += slope[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def team_rows(rows, bias, first, out):
     """out[s] = bias + sum of the rows `rows[s, i]` of a table over agents i: what a joint action adds to a Linear.
 
@@ -234,7 +272,7 @@ def team_rows(rows, bias, first, out):
                 to[c] += row[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
 def team_rows_backward(d, rows, d_first):
     """Adds gradients d (S, C) to the rows (n * A, C) that were added."""
     for s in range(rows.shape[0]):

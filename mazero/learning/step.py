@@ -32,13 +32,10 @@ class Weights(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Of each sample, summed over steps, (B,) float32; consistency is None if it has no weight."""
+    """Parts of the loss."""
 
-    value: np.ndarray
-    reward: np.ndarray
-    policy: np.ndarray
-    consistency: np.ndarray | None
-    root: np.ndarray  # mean atom of the value at the root
+    sums: np.ndarray  # (4, B) float32, over steps: value, reward, policy, consistency (0 without a weight)
+    root: np.ndarray  # (B,) float32, mean atom of the value at the root
     entropy: float  # of the policy at the root, nats, summed over samples and agents
     clipped: int  # targets of value and reward beyond the support
 
@@ -61,8 +58,7 @@ class LearningStep:
         self.known = known = Parameters(network.parameters())
         self.addresses = [tensor.data_ptr() for tensor in known.tensors]
         width, of, total = config.hidden_size, known.of, batch * n
-        count = min(batch, -(-total * width // CHUNK))
-        self.chunks = [(c * batch // count, (c + 1) * batch // count) for c in range(count)]
+        self.chunks = _chunks(batch, n * width)
         once = [(first * n, last * n) for first, last in self.chunks]
         each = [(k * total + start, k * total + stop) for k in range(steps) for start, stop in once]
         scratch = [(0, stop - start) for start, stop in each]
@@ -76,11 +72,14 @@ class LearningStep:
 
         inputs = Norm(of(network.normalise.weight), of(network.normalise.bias))
         parts = stages(network.representation)
-        self.standard, self.target_standard = (Rows(slots, len(inputs.gain.array)) for slots in (once, scratch))
-        self.target = Rows(each, width)
+        # The observations to agree with, at all steps: nothing of them is kept.
+        self.targets = _chunks(steps * batch, n * width)
+        passing = [(0, (last - first) * n) for first, last in self.targets]
+        self.target = Rows([(first * n, last * n) for first, last in self.targets], width)
+        self.standard, self.target_standard = (Rows(slots, len(inputs.gain.array)) for slots in (once, passing))
         self.representation, self.target_representation = (
             Chain(parts[1:], known, slots, out=out, first=_first(parts[0], known, inputs, slots))
-            for slots, out in ((once, self.root), (scratch, self.target))
+            for slots, out in ((once, self.root), (passing, self.target))
         )
         embed = network.communication.embed
         self.embed = ActionDense(
@@ -103,7 +102,7 @@ class LearningStep:
         reward = network.reward
         norm = Norm(of(reward.norm.weight), of(reward.norm.bias))
         self.team_rows, self.team, self.offset = of(reward.action_rows), Rows(joint, n, dtype=np.int64), reward.offset
-        self.team_table = np.empty(self.team_rows.array.shape, np.float32)
+        self.team_table, self.team_slope = np.zeros((2, *self.team_rows.array.shape), np.float32)
         self.reward_first = Dense(of(reward.weight), of(reward.bias), joint, relu=True, norm=norm)
         self.reward_first.table = np.zeros_like(self.reward_first.table)  # the bias comes with the actions' rows
         self.reward = Chain([Stage(reward.out, False, None)], known, joint, first=self.reward_first)
@@ -130,7 +129,7 @@ class LearningStep:
         self._prepare()
         chunks = len(self.chunks)
         for c, (first, _) in enumerate(self.chunks):
-            rows.standardise(obs, 0, first, self.standard.arrays[c])
+            rows.standardise(obs, first, self.standard.arrays[c])
             self.representation.forward(c, self.standard.tensors[c])
             for k in range(self.steps):
                 self._dynamics(k * chunks + c)
@@ -144,11 +143,9 @@ class LearningStep:
         self.reward.layers[1].forward(0, self.reward_first.activate(0))
         if consistency:
             self.predictor.forward(0, self.projection.forward(0, later))
-            for k in range(self.steps):
-                for c, (first, _) in enumerate(self.chunks):
-                    slot = k * chunks + c
-                    rows.standardise(obs, k + 1, first, self.target_standard.arrays[slot])
-                    self.target_representation.forward(slot, self.target_standard.tensors[slot])
+            for c, (first, _) in enumerate(self.targets):
+                rows.standardise(obs, self.batch + first, self.target_standard.arrays[c])
+                self.target_representation.forward(c, self.target_standard.tensors[c])
             self.target_projection.forward(0, self.target.tensor.view(self.steps * self.batch, -1))
 
     def _prepare(self) -> None:
@@ -186,7 +183,7 @@ class LearningStep:
         """
         value, reward, joint_actions, policy_weight = targets
         share = (importance / np.float32(self.batch * self.steps)).astype(np.float32)
-        of_value, of_reward, of_policy, root, unused = np.zeros((5, self.batch), np.float32)
+        of_value, of_reward, of_policy, of_consistency, root, unused = sums = np.zeros((6, self.batch), np.float32)
         atoms = 2 * self.bound + 1
         logits = self.value.out.array.reshape(-1, self.batch, atoms)
         clipped = scalar_loss(logits, value, self.bound, share, weights.value, of_value, root)
@@ -194,13 +191,11 @@ class LearningStep:
         clipped += scalar_loss(logits, reward, self.bound, share, 1.0, of_reward, unused)
         own_logits = self.policy.out.array.reshape(self.steps + 1, self.batch, self.n, -1)
         entropy = policy_loss(own_logits, joint_actions, policy_weight, real, share, of_policy)
-        agreement = None
         if weights.consistency:
-            agreement = np.zeros(self.batch, np.float32)
             shape = (self.steps, self.batch, -1)
             online, target = self.predictor.out.array.reshape(shape), self.target_projection.out.array.reshape(shape)
-            consistency_loss(online, target, agrees[:, 1:], share, weights.consistency, agreement)
-        return Parts(of_value, of_reward, of_policy, agreement, root, entropy, clipped)
+            consistency_loss(online, target, agrees[:, 1:], share, weights.consistency, of_consistency)
+        return Parts(sums[:4], root, entropy, clipped)
 
     def backward(self, *, consistency: bool, halved_heads: bool) -> None:
         """Gradients of all parameters in `known.slopes`, after `objective`.
@@ -219,7 +214,9 @@ class LearningStep:
             later.mul_(share)
         first = self.reward.backward(0, self.reward.out.array)
         later.addmm_(first, self.reward_first.weight.value)
-        rows.team_rows_backward(self.reward_first.z.array, self.team.array, self.team_rows.slope_array)
+        self.team_slope.fill(0.0)
+        rows.team_rows_backward(self.reward_first.z.array, self.team.array, self.team_slope)
+        np.copyto(self.team_rows.slope_array, self.team_slope)
         if consistency:
             first = self.predictor.backward(0, self.predictor.out.array)
             torch.mm(first, self.predictor.layers[0].weight.value, out=self.d_projected.tensor)
@@ -269,6 +266,12 @@ class LearningStep:
         if consistency:
             self.projection.finish(later)
             self.predictor.finish(self.projection.out.tensor)
+
+
+def _chunks(samples: int, floats: int) -> list[tuple[int, int]]:
+    """Ranges of samples of `floats` each, as even as possible, of at most `CHUNK` floats or one sample."""
+    count = min(samples, -(-samples * floats // CHUNK))
+    return [(c * samples // count, (c + 1) * samples // count) for c in range(count)]
 
 
 def _first(part: Stage, known: Parameters, inputs: Norm, slots: list[tuple[int, int]]) -> FirstDense:
