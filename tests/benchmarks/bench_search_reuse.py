@@ -1,7 +1,7 @@
 """Are targets the same when a position is searched once per target network, and how many searches does that save?
 
-`python -m tests.benchmarks.bench_search_reuse --run RUN --json OUT.json`: plays episodes of a trained run, then searches some
-of their positions many times in both ways of `targets.search_reuse` and compares, for each position, the mean
+`python -m tests.benchmarks.bench_search_reuse --run RUN --json OUT.json` plays episodes of a trained run, then searches
+some of their positions many times in both ways of `targets.search_reuse` and compares, for each position, the mean
 policy target (each agent's visits by action) and its variance over searches.
 `... --draw OUT.json --speed END_TO_END.json ... --out FIGURE.png` draws both comparisons beside the searches saved as
 replays grow (`python -m mazero bench --end-to-end`).
