@@ -93,51 +93,58 @@ def exp(x):
 
 
 @helper
-def draw_children(b, node, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits):
+def draw_children(b, node, key, prior, child, weight, score, draw, rng, num_agents, num_draws, num_actions, bits):
     """Draws joint actions, merges duplicates and stores the different ones in lexicographic order, prior = count / K.
 
     Number k * n + i of the stream decides agent i in draw k: splitmix64 can be entered anywhere, so that one number
-    need not wait for the one before.
+    need not wait for the one before. Loops go over all draws, several at a time, a few of them in vain (`Tree.score`).
 
     Args:
       b, node: the node whose keys, priors and children are filled.
       key, prior, child, rng: of the trees.
       weight: (1, n * A or more) float64, weights of the actions; cumulated on return.
-      limit, score, draw: scratch, as in `Tree`.
-      num_draws, num_actions, bits: K, A, bits of an action in a key.
+      score, draw: scratch, as in `Tree`.
+      num_agents, num_draws, num_actions, bits: n, K, A, bits of an action in a key.
     Returns: number of different joint actions.
     """
-    words = key.shape[3]
+    words, width = key.shape[3], score.shape[1]
     group = WORD // bits
-    slot = words  # row of `draw`: who has this rank
-    n, width = limit.shape[1], limit.shape[2]
-    for i in range(n):
+    row, slot = words, words + 1  # rows of `draw`: actions of one agent, then ranks of the draws; who has a rank
+    start = rng[b]
+    for i in range(num_agents):
+        first = i * num_actions
         total = 0.0
         for a in range(num_actions):
-            total += weight[0, i * num_actions + a]
-            weight[0, i * num_actions + a] = total
+            total += weight[0, first + a]
+            weight[0, first + a] = total
+        for k in range(width):
+            score[0, k] = share(start + GOLDEN * np.uint64(k * num_agents + i + 1)) * total
+            draw[0, row, k] = 0
         for a in range(num_actions - 1):
-            x = weight[0, i * num_actions + a]
-            limit[0, i, a] = x if x < total else math.inf  # no action behind the last one that is possible
-    start = rng[b]
-    for k in range(num_draws):
-        for w in range(words):
-            word = 0
-            for i in range(w * group, min(n, (w + 1) * group)):
-                u = share(start + GOLDEN * np.uint64(k * n + i + 1)) * weight[0, (i + 1) * num_actions - 1]
-                action = 0
-                for a in range(width):  # without a break: random jumps cost more than the comparisons
-                    action += u >= limit[0, i, a]
-                word = word << bits | action
-            draw[0, w, k] = word << (bits * max(0, (w + 1) * group - n))
-    rng[b] = start + GOLDEN * np.uint64(num_draws * n)
+            limit = weight[0, first + a]
+            if limit < total:  # no action behind the last one that is possible
+                for k in range(width):
+                    draw[0, row, k] += score[0, k] >= limit
+        w = i // group
+        if i % group == 0:
+            for k in range(width):
+                draw[0, w, k] = draw[0, row, k]
+        else:
+            for k in range(width):
+                draw[0, w, k] = draw[0, w, k] << bits | draw[0, row, k]
+    for k in range(width):
+        draw[0, words - 1, k] <<= bits * (words * group - num_agents)
+    rng[b] = start + GOLDEN * np.uint64(num_draws * num_agents)
 
     count = 0
     if num_draws <= _MANY_DRAWS:
-        for k in range(num_draws):
+        for k in range(width):
+            draw[0, row, k] = 0
             score[0, k] = 0.0
+        for other in range(num_draws):
+            _count_behind(draw, other, row, words, width)
         for k in range(num_draws):
-            rank = _rank(draw, k, words, num_draws)
+            rank = draw[0, row, k]
             draw[0, slot, rank] = k
             score[0, rank] += 1.0
         rank = 0
@@ -158,20 +165,18 @@ def draw_children(b, node, key, prior, child, weight, limit, score, draw, rng, n
 
 
 @helper
-def _rank(draw, k, words, num_draws):
-    """Number of draws whose key is smaller than that of draw k."""
-    rank = 0
+def _count_behind(draw, other, row, words, width):
+    """Adds 1 to the rank, in a row of `draw`, of each draw whose key is larger than that of draw `other`."""
     if words == 1:
-        word = draw[0, 0, k]
-        for other in range(num_draws):
-            rank += draw[0, 0, other] < word
+        word = draw[0, 0, other]
+        for k in range(width):
+            draw[0, row, k] += word < draw[0, 0, k]
     else:
-        for other in range(num_draws):
+        for k in range(width):
             w = 0
             while w < words - 1 and draw[0, w, other] == draw[0, w, k]:
                 w += 1
-            rank += draw[0, w, other] < draw[0, w, k]
-    return rank
+            draw[0, row, k] += draw[0, w, other] < draw[0, w, k]
 
 
 @helper

@@ -18,12 +18,12 @@ _LEAST = 2.0**-54  # stands for the uniform number 0, whose logarithm is infinit
 
 
 @helper
-def draw_distinct(b, node, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits):
+def draw_distinct(b, node, key, prior, child, weight, score, draw, rng, num_agents, num_draws, num_actions, bits):
     """Gives a node min(K, number of possible) different joint actions; a rule for `SearchConfig.proposal`.
 
     prior = probability of the joint action, divided by that of all that were drawn: the policy on the set drawn.
     """
-    n, words = limit.shape[1], key.shape[3]
+    n, words = num_agents, key.shape[3]
     group = WORD // bits
     # The beam, twice: from one agent to the next. By falling perturbed log-probability.
     perturbed = np.empty((2, num_draws))

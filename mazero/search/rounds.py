@@ -5,7 +5,7 @@ roots or on their order. `reference.py` says the same slowly and readably.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from types import FunctionType
 from typing import Any
 
@@ -45,47 +45,50 @@ def begin(
     """
     bad: int = _with_proposal(_begin, const.proposal)(
         tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.filed, tree.level,
-        tree.importance, tree.log_beta, tree.rng, tree.policy, tree.beta, tree.weight, tree.limit, tree.score,
+        tree.importance, tree.log_beta, tree.rng, tree.policy, tree.beta, tree.weight, tree.score,
         tree.draw, const.num_sampled_actions, const.dirichlet_alpha, const.noise_fraction,
         bits_of(tree.policy.shape[2]), seeds, outputs, legal, noise, status,
     )  # fmt: skip
     return bad
 
 
-def descend(tree: Tree, const: Constants, simulation: int, rows: np.ndarray, actions: np.ndarray) -> None:
-    """Walks from every root to a joint action not yet taken and makes node `simulation` (1..N) of it.
+def make_descend(tree: Tree, const: Constants, rows: np.ndarray, actions: np.ndarray) -> Callable[[int], None]:
+    """A function of the simulation t = 1..N: from every root to a joint action not yet taken, of which it makes node t.
+
+    What does not change from one simulation to the next is bound once: few roots are searched in less time than it
+    takes to look up two dozen arrays.
 
     Args:
-      tree: the trees, with nodes 0..simulation - 1.
+      tree: the trees; when it is called with nodes 0..t - 1.
       const: numbers of the search.
-      simulation: int, the same for all roots.
-      rows: (B,) int64, filled: parent * B + b, the row of its hidden state in an (N + 1, B) stack.
-      actions: (B, n) int64, filled: the joint action.
+      rows: (B,) int64, filled by each call: parent * B + b, the row of its hidden state in an (N + 1, B) stack.
+      actions: (B, n) int64, filled by each call: the joint action.
     """
     rule = const.rule
-    _with_score(_descend, const.score)(
+    return partial(
+        _with_score(_descend, const.score),
         tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.rng, tree.score,
-        rule.explore, rule.min_max_floor, rule.tie_tolerance, bits_of(tree.policy.shape[2]), simulation, rows, actions,
+        rule.explore, rule.min_max_floor, rule.tie_tolerance, bits_of(tree.policy.shape[2]), rows, actions,
     )  # fmt: skip
 
 
-def extend(tree: Tree, const: Constants, simulation: int, outputs: np.ndarray, status: np.ndarray) -> int:
-    """Gives node `simulation` of every tree its network outputs and children, and backs its value up to the root.
+def make_extend(tree: Tree, const: Constants, outputs: np.ndarray, status: np.ndarray) -> Callable[[int], int]:
+    """A function of the simulation t = 1..N: gives node t of every tree its network outputs and children, and backs
+    its value up to the root. It returns the number of roots that are not fine.
 
     Args:
-      tree: the trees, after `descend`.
+      tree: the trees; when it is called after `make_descend`'s function.
       const: numbers of the search.
-      simulation: int, as for `descend`.
-      outputs: (B, 2 + n * A) float64 or float32: reward, value, policy logits.
-      status: (B,) int64, filled as by `begin`.
-    Returns: number of roots that are not fine.
+      outputs: (B, 2 + n * A) float64 or float32: reward, value, policy logits, anew for each call.
+      status: (B,) int64, filled by each call as by `begin`.
     """
-    bad: int = _with_proposal(_extend, const.proposal)(
+    n, num_actions = tree.policy.shape[1:]
+    return partial(
+        _with_proposal(_extend, const.proposal),
         tree.nodes, tree.advantage, tree.key, tree.prior, tree.child, tree.edge, tree.filed, tree.level, tree.rng,
-        tree.weight, tree.limit, tree.score, tree.draw, const.kept, const.weight, const.num_sampled_actions,
-        const.discount, tree.policy.shape[2], bits_of(tree.policy.shape[2]), simulation, outputs, status,
+        tree.weight, tree.score, tree.draw, const.kept, const.weight, n, const.num_sampled_actions, const.discount,
+        num_actions, bits_of(num_actions), outputs, status,
     )  # fmt: skip
-    return bad
 
 
 @cache
@@ -115,8 +118,8 @@ propose, choose = draw_children, best_child  # for readers; `_bound` gives each 
 
 
 def _begin(
-    nodes, advantage, key, prior, child, edge, filed, level, importance, log_beta, rng, policy, beta, weight, limit,
-    score, draw, num_draws, alpha, fraction, bits, seeds, outputs, legal, noise, status,
+    nodes, advantage, key, prior, child, edge, filed, level, importance, log_beta, rng, policy, beta, weight, score,
+    draw, num_draws, alpha, fraction, bits, seeds, outputs, legal, noise, status,
 ):  # fmt: skip
     bad = 0
     n, num_actions = policy.shape[1], policy.shape[2]
@@ -135,7 +138,7 @@ def _begin(
             for i in range(n):
                 for a in range(num_actions):
                     weight[0, i * num_actions + a] = beta[0, i, a]
-            count = propose(b, ROOT, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits)
+            count = propose(b, ROOT, key, prior, child, weight, score, draw, rng, n, num_draws, num_actions, bits)
             root_ratios(b, key, prior, importance, log_beta, policy[0], beta[0], bits, count)
             nodes[b, ROOT]["parent"] = UNVISITED
             nodes[b, ROOT]["slot"] = UNVISITED
@@ -147,8 +150,8 @@ def _begin(
 
 
 def _descend(
-    nodes, advantage, key, prior, child, edge, rng, score, explore, min_max_floor, tie_tolerance, bits, simulation,
-    rows, actions,
+    nodes, advantage, key, prior, child, edge, rng, score, explore, min_max_floor, tie_tolerance, bits, rows,
+    actions, simulation,
 ):  # fmt: skip
     num_roots, n = actions.shape
     group = WORD // bits
@@ -177,8 +180,8 @@ def _descend(
 
 
 def _extend(
-    nodes, advantage, key, prior, child, edge, filed, level, rng, weight, limit, score, draw, kept, depth_weight,
-    num_draws, discount, num_actions, bits, simulation, outputs, status,
+    nodes, advantage, key, prior, child, edge, filed, level, rng, weight, score, draw, kept, depth_weight, n,
+    num_draws, discount, num_actions, bits, outputs, status, simulation,
 ):  # fmt: skip
     bad = 0
     for b in range(outputs.shape[0]):
@@ -186,10 +189,8 @@ def _extend(
         if status[b] != FINE:
             bad += 1
         else:
-            weigh(outputs, b, weight, limit.shape[1], num_actions)
-            count = propose(
-                b, simulation, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits
-            )
+            weigh(outputs, b, weight, n, num_actions)
+            count = propose(b, simulation, key, prior, child, weight, score, draw, rng, n, num_draws, num_actions, bits)
             new_node(b, simulation, nodes, count, np.float64(outputs[b, 0]), np.float64(outputs[b, 1]))
             back_up(b, simulation, nodes, advantage, prior, edge, filed, level, kept, depth_weight, discount)
     return bad

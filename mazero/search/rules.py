@@ -6,13 +6,13 @@ with one node of one root b; they may draw from `rng` (`draws.uniform(rng, b)`) 
 
 **proposal**: which joint actions a new node gets, and their priors.
 
-    propose(b, node, key, prior, child, weight, limit, score, draw, rng, num_draws, num_actions, bits) -> count
+    propose(b, node, key, prior, child, weight, score, draw, rng, num_agents, num_draws, num_actions, bits) -> count
 
   weight (1, n * A or more): what the joint actions come from, a product over agents; agent i has the (not normalised)
-  probabilities weight[0, i * A : (i + 1) * A], at the root with mask and noise. n is limit.shape[1]. On return,
+  probabilities weight[0, i * A : (i + 1) * A], at the root with mask and noise. On return,
   count >= 1 different joint actions stand in ascending order in key[b, node, :count] (`Tree` says how they are
   packed), their priors in prior[b, node, :count], which add up to 1 and stand for the product `weight`, and UNVISITED
-  in child[b, node, :count]; count <= min(K, A ** n). `weight`, `limit`, `score` and `draw` are free for use.
+  in child[b, node, :count]; count <= min(K, A ** n). `weight`, `score` and `draw` are free for use.
 
 **score**: which child a simulation goes to next. The root's children are visited once each before it is asked.
 

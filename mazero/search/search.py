@@ -157,13 +157,15 @@ def _search(model: RecurrentFn | InPlaceModel, job: _Job, space: Workspace) -> N
     _pack(space.outputs, torch.zeros_like(root.value), root.value, root.policy_logits)
     if rounds.begin(tree, const, job.seeds, outputs, _legal(root), bool(job.noise), status):
         raise _not_finite(status, outputs, a, 0, job.first)
+    descend = rounds.make_descend(tree, const, rows, actions)
+    extend = rounds.make_extend(tree, const, outputs, status)
     for simulation in range(1, config.num_simulations + 1):
         t0 = clock()
-        rounds.descend(tree, const, simulation, rows, actions)
+        descend(simulation)
         t1 = clock()
         step(simulation)
         t2 = clock()
-        bad = rounds.extend(tree, const, simulation, outputs, status)
+        bad = extend(simulation)
         t3 = clock()
         inference += t2 - t1
         in_tree += t1 - t0 + t3 - t2

@@ -69,9 +69,8 @@ class Tree(NamedTuple):
     policy: np.ndarray  # (1, n, A) float64: scratch, policy of a root without noise
     beta: np.ndarray  # (1, n, A) float64: scratch, what a root's actions are drawn from
     weight: np.ndarray  # (1, n * A, rounded up to _LANES) float64: scratch, sampling weights, cumulated for each agent
-    limit: np.ndarray  # (1, n, A - 1, rounded up to _LANES) float64: scratch, where the next action begins, or infinity
-    score: np.ndarray  # (1, K) float64: scratch, scores of the children of one node, or counts of draws
-    draw: np.ndarray  # (1, W + 1, K) int64: scratch, words of the keys drawn, then draws by rank
+    score: np.ndarray  # (1, K, rounded up to _LANES) float64: scratch, scores of a node's children, or of its draws
+    draw: np.ndarray  # (1, W + 2, K, rounded up to _LANES) int64: scratch, words of the keys drawn, and their order
 
     @property
     def packing(self) -> tuple[int, int]:
@@ -135,9 +134,8 @@ def allocate(num_roots: int, n_agents: int, n_actions: int, config: SearchConfig
         policy=np.empty((1, n, a)),
         beta=np.empty((1, n, a)),
         weight=np.zeros((1, _round_up(n * a, _LANES))),
-        limit=np.full((1, n, _round_up(a - 1, _LANES)), np.inf),
-        score=np.empty((1, k)),
-        draw=np.empty((1, words + 1, k), np.int64),
+        score=np.zeros((1, _round_up(k, _LANES))),
+        draw=np.zeros((1, words + 2, _round_up(k, _LANES)), np.int64),
     )
 
 

@@ -61,17 +61,19 @@ def measure_kernels(num_roots: int, args: argparse.Namespace) -> tuple[float, fl
     pool = [(draw.standard_normal((b, 2 + n * a)) * scale).astype(args.dtype) for _ in range(32)]
     legal, status, seeds = np.ones((b, n, a), np.bool_), np.empty(b, np.int64), np.arange(b, dtype=np.uint64)
     rows, actions = np.empty(b, np.int64), np.empty((b, n), np.int64)
+    outputs = np.empty_like(pool[0])
+    descend, extend = rounds.make_descend(tree, const, rows, actions), rounds.make_extend(tree, const, outputs, status)
     least = np.full((3, args.simulations + 1), np.inf)  # the least of each call: others may use the machine, too
     for _ in range(args.repeats + 1):  # the first compiles
         start = time.perf_counter()
         rounds.begin(tree, const, seeds, pool[0], legal, True, status)
         least[0, 0] = min(least[0, 0], time.perf_counter() - start)
         for simulation in range(1, args.simulations + 1):
-            outputs = pool[simulation % len(pool)]
+            outputs[:] = pool[simulation % len(pool)]
             start = time.perf_counter()
-            rounds.descend(tree, const, simulation, rows, actions)
+            descend(simulation)
             middle = time.perf_counter()
-            rounds.extend(tree, const, simulation, outputs, status)
+            extend(simulation)
             stop = time.perf_counter()
             least[1, simulation] = min(least[1, simulation], middle - start)
             least[2, simulation] = min(least[2, simulation], stop - middle)

@@ -157,11 +157,13 @@ def drive(dtype, *, n, a, config, logit_scale=1.0):
     legal[:, :, 0] = True
     rows, actions = np.empty(4, np.int64), np.empty((4, n), np.int64)
     assert rounds.begin(tree, const, np.arange(4, dtype=np.uint64), outputs[0].astype(dtype), legal, True, status) == 0
-    told = []
+    told, given = [], np.empty_like(outputs[0], dtype)
+    descend, extend = rounds.make_descend(tree, const, rows, actions), rounds.make_extend(tree, const, given, status)
     for simulation in range(1, config.num_simulations + 1):
-        rounds.descend(tree, const, simulation, rows, actions)
+        descend(simulation)
         told.append((rows.tolist(), actions.tolist()))
-        assert rounds.extend(tree, const, simulation, outputs[simulation].astype(dtype), status) == 0
+        given[:] = outputs[simulation]
+        assert extend(simulation) == 0
     return tree, told
 
 
@@ -187,9 +189,9 @@ def test_outputs_that_are_not_finite_are_found(dtype, bad, column):
     outputs = np.full((3, 29), np.finfo(dtype).max, dtype)  # large is not infinite
     legal, seeds = np.ones((3, 3, 9), bool), np.arange(3, dtype=np.uint64)
     assert rounds.begin(tree, const, seeds, outputs, legal, False, status) == 0
-    rounds.descend(tree, const, 1, np.empty(3, np.int64), np.empty((3, 3), np.int64))
+    rounds.make_descend(tree, const, np.empty(3, np.int64), np.empty((3, 3), np.int64))(1)
     outputs[1, column:] = bad
-    assert rounds.extend(tree, const, 1, outputs, status) == 1
+    assert rounds.make_extend(tree, const, outputs, status)(1) == 1
     assert status.tolist() == [trees.FINE, column, trees.FINE]
 
 
@@ -220,8 +222,8 @@ def test_children_are_the_draws_merged_and_sorted(n, a, k):
     weight[:, a // 2 + 1 :] *= weight[:, : (a - 1) // 2] > 1e-3  # some actions are impossible, perhaps the last one
     tree.weight[0, : n * a] = weight.ravel()
     tree.rng[0] = np.uint64(77)
-    arrays = tree.key, tree.prior, tree.child, tree.weight, tree.limit, tree.score, tree.draw, tree.rng
-    count = expand.draw_children(0, 1, *arrays, k, a, trees.bits_of(a))
+    arrays = tree.key, tree.prior, tree.child, tree.weight, tree.score, tree.draw, tree.rng
+    count = expand.draw_children(0, 1, *arrays, n, k, a, trees.bits_of(a))
 
     state, drawn = np.array([77], np.uint64), []
     cumulated = np.cumsum(weight, axis=1)
@@ -242,8 +244,8 @@ def test_a_number_rounded_up_to_the_total_takes_the_last_possible_action():
         for seed in range(50):  # subnormal totals: every u above a half is rounded up to the total
             tree.weight[0, :4] = weights
             tree.rng[0] = np.uint64(seed)
-            arrays = tree.key, tree.prior, tree.child, tree.weight, tree.limit, tree.score, tree.draw, tree.rng
-            expand.draw_children(0, 1, *arrays, 1, 4, 2)
+            arrays = tree.key, tree.prior, tree.child, tree.weight, tree.score, tree.draw, tree.rng
+            expand.draw_children(0, 1, *arrays, 1, 1, 4, 2)
             drawn.add(int(tree.joint_actions(1)[0, 0, 0]))
         assert max(drawn) <= action and drawn <= set(np.flatnonzero(weights).tolist())
 

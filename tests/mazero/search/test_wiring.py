@@ -45,7 +45,7 @@ def test_a_workspace_has_room_for_every_node_of_every_root():
             "hidden": ((6 * b, 2, 5), torch.float64), "gathered": ((b, 2, 5), torch.float64),
             "outputs": ((b, 2 + 2 * 4), torch.float32), "selected": ((b * 3,), torch.int64), "status": ((b,), np.int64),
         }  # fmt: skip
-        assert [len(field) for field in space.tree] == [b] * 11 + [1] * 6
+        assert [len(field) for field in space.tree] == [b] * 11 + [1] * 5
         assert space.tree.nodes.shape == (b, 6) and space.tree.key.shape == (b, 6, 4, 1)
 
 
@@ -244,8 +244,9 @@ def test_the_clock_tells_inference_trees_and_the_rest(monkeypatch):
         return timed
 
     monkeypatch.setattr(rounds, "begin", taking(1000, rounds.begin))
-    monkeypatch.setattr(rounds, "descend", taking(1, rounds.descend))
-    monkeypatch.setattr(rounds, "extend", taking(10, rounds.extend))
+    make_descend, make_extend = rounds.make_descend, rounds.make_extend
+    monkeypatch.setattr(rounds, "make_descend", lambda *arguments: taking(1, make_descend(*arguments)))
+    monkeypatch.setattr(rounds, "make_extend", lambda *arguments: taking(10, make_extend(*arguments)))
     monkeypatch.setattr(module, "read", taking(10_000, module.read))
     recurrent_fn, make_root = hash_model(2, 3)
     root, space = make_root(4), Workspace()
@@ -368,17 +369,16 @@ def test_every_part_of_a_result_says_what_the_tree_says():
 
 
 @pytest.mark.parametrize(
-    ("n", "a", "c", "words", "weight", "limit"),
+    ("n", "a", "c", "words", "weight"),
     [
-        (3, 9, 10, 1, 32, 16),  # 4 bits: 15 agents a word; 27 weights
-        (40, 30, 10, 4, 1200, 32),  # 5 bits: 12 agents a word
-        (1, 2, 2, 1, 16, 16),  # 1 bit; two joint actions
-        (2, 17, 10, 1, 48, 16),  # 34 weights
-        (2, 18, 10, 1, 48, 32),  # 17 thresholds
-        (64, 2, 10, 2, 128, 16),  # 63 agents a word
+        (3, 9, 10, 1, 32),  # 4 bits: 15 agents a word; 27 weights
+        (40, 30, 10, 4, 1200),  # 5 bits: 12 agents a word
+        (1, 2, 2, 1, 16),  # 1 bit; two joint actions
+        (2, 17, 10, 1, 48),  # 34 weights
+        (64, 2, 10, 2, 128),  # 63 agents a word
     ],
 )
-def test_the_arrays_of_a_tree(n, a, c, words, weight, limit):
+def test_the_arrays_of_a_tree(n, a, c, words, weight):
     """B = 2 roots, N = 7 simulations: 8 nodes, 36 cells; K = 10."""
     tree = trees.allocate(2, n, a, SearchConfig(num_simulations=7, num_sampled_actions=10))
     real, integer = np.float64, np.int64
@@ -387,10 +387,9 @@ def test_the_arrays_of_a_tree(n, a, c, words, weight, limit):
         "prior": ((2, 8, c), real), "child": ((2, 8, c), np.int32), "edge": ((2, 8, 2, c), real),
         "filed": ((2, 36), real), "level": ((2, 36), trees.LEVEL), "importance": ((2, c), real),
         "log_beta": ((2, c), real), "rng": ((2,), np.uint64), "policy": ((1, n, a), real), "beta": ((1, n, a), real),
-        "weight": ((1, weight), real), "limit": ((1, n, limit), real), "score": ((1, 10), real),
-        "draw": ((1, words + 1, 10), integer),
+        "weight": ((1, weight), real), "score": ((1, 16), real), "draw": ((1, words + 2, 16), integer),
     }  # fmt: skip
-    assert not tree.weight.any() and (tree.limit == np.inf).all()  # vector instructions read beyond what is used
+    assert not tree.weight.any() and not tree.draw.any()  # vector instructions read beyond what is used
 
 
 def test_the_numbers_of_a_search_by_hand():
