@@ -1,6 +1,7 @@
 """What torch is slow at when attention layers learn on a CPU: attention over few agents, and dropout.
 
-The same functions as the plain torch ones in `networks.py` (which other devices use), with their gradients. For a
+The same functions as the plain torch ones in `networks.py` (which other devices use), with their gradients, for
+networks that `mazero.learning`, which computes a whole step by hand, does not know; dropout's bits are both's. For a
 handful of agents a batched matrix product costs far more than its arithmetic, and drawing the dropout masks costs as
 much as a third of all Linears.
 
