@@ -31,6 +31,7 @@ COLUMNS = (
     "map",
     "algorithm",
     "label",
+    "preset",
     "seed",
     "mark",  # scheduled evaluation point, environment steps: the x axis
     "env_steps",  # steps really made, >= mark
@@ -48,8 +49,8 @@ COLUMNS = (
     "absolute_win_rate",
     "absolute_return_mean",
 )
-RECORD = COLUMNS[8:18]
-ABSOLUTE = dict(zip(COLUMNS[18:], ("mark", "num_episodes", "win_rate", "return_mean"), strict=True))
+RECORD = COLUMNS[9:19]
+ABSOLUTE = dict(zip(COLUMNS[19:], ("mark", "num_episodes", "win_rate", "return_mean"), strict=True))
 SUPERSEDED = "Liberty (superseded)"  # unit data of runs of the simulator that do not name theirs
 INTEGERS = ("mark", "env_steps", "updates", "episodes", "num_episodes")
 
@@ -93,7 +94,8 @@ def read(path: Path, study: Study) -> pd.DataFrame:
     """Read a collected table and check that it is a complete grid of `study`.
 
     Labels are taken from the study file, so that a renamed legend needs no new collection. In a table older than the
-    column `unit_data`, runs of the simulator get `SUPERSEDED`; in one older than the absolute metric it is NaN.
+    column `unit_data`, runs of the simulator get `SUPERSEDED`; in one older than the absolute metric it is NaN; one
+    older than the column `preset` gets the study's.
     Raises: StudyError if the file is missing, lacks columns, if its runs and marks are not those of the study, or if a
       group has runs with different unit data.
     """
@@ -105,6 +107,10 @@ def read(path: Path, study: Study) -> pd.DataFrame:
         frame.insert(frame.columns.get_loc("backend") + 1, "unit_data", frame["backend"].map(_unnamed))
     if not set(ABSOLUTE) & set(frame.columns):
         frame = frame.assign(**dict.fromkeys(ABSOLUTE, np.nan))
+    if "preset" not in frame.columns and {"group", "algorithm", "label"} <= set(frame.columns):
+        presets = {(run.group, run.algorithm): study.preset(run) for run in study.runs()}
+        places = frame[["group", "algorithm"]].itertuples(index=False, name=None)
+        frame.insert(frame.columns.get_loc("label") + 1, "preset", [presets.get(place) for place in places])
     lacking = [column for column in COLUMNS if column not in frame.columns]
     if lacking:
         raise StudyError(f"{path}: columns {', '.join(lacking)} are missing; collect the runs again")
@@ -139,15 +145,15 @@ def made_by(frame: pd.DataFrame, group: Group) -> str:
 def score_array(
     frame: pd.DataFrame, study: Study, group: Group, *, algorithm: str, column: str = "win_rate"
 ) -> NDArray[np.float64]:
-    """Scores of one algorithm in one group, (R, M, T): seeds x maps x marks, each in the order of the study.
+    """Scores of one algorithm in one group, (R, M, T): seeds x maps x marks, each in the order of the group.
 
     Args:
       frame: a table that `read` or `collect` has checked.
     """
     rows = frame[(frame["group"] == group.key) & (frame["algorithm"] == algorithm)]
     cube = rows.set_index(["seed", "map", "mark"])[column]
-    grid = pd.MultiIndex.from_product([study.seeds, group.maps, group.marks])
-    shape = (len(study.seeds), len(group.maps), len(group.marks))
+    grid = pd.MultiIndex.from_product([group.seeds, group.maps, group.marks])
+    shape = (len(group.seeds), len(group.maps), len(group.marks))
     return cube.reindex(grid).to_numpy(dtype=np.float64).reshape(shape)
 
 
@@ -219,7 +225,7 @@ def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
         "label": algorithm.label,
     }
     fixed |= {"backend": run.backend, "map": run.map, "seed": run.seed}
-    fixed["unit_data"] = config.get("unit_data", "")
+    fixed |= {"unit_data": config.get("unit_data", ""), "preset": config["preset"]}
     for record in records:
         if record["num_episodes"] != group.eval_episodes:
             raise StudyError(

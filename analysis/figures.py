@@ -79,7 +79,6 @@ def sample_efficiency(frame: pd.DataFrame, study: Study, group: Group) -> Figure
     headline(
         figure,
         f"{group.title}: sample efficiency{over}",
-        study,
         group,
         made_by=made_by(frame, group),
         score=EACH,
@@ -117,7 +116,6 @@ def final(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     headline(
         figure,
         f"{group.title}: win rate after {thousands(group.env_steps)} environment steps",
-        study,
         group,
         made_by=made_by(frame, group),
         score="last evaluation",
@@ -150,7 +148,6 @@ def improvement(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     headline(
         figure,
         f"{group.title}: probability of improvement",
-        study,
         group,
         made_by=made_by(frame, group),
         note=f"{BAR}, dotted: no difference",
@@ -183,7 +180,6 @@ def steps_to(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     headline(
         figure,
         f"{group.title}: environment steps to a win rate",
-        study,
         group,
         made_by=made_by(frame, group),
         note=note,
@@ -225,7 +221,7 @@ def _curves(
     axes_list[0].set_ylabel(label)
     _legend(figure, style, group, columns=legend_columns)
     note = f"line: mean, thin: seed, {BAND}"
-    headline(figure, title, study, group, made_by=made_by(frame, group), score=EACH, note=note)
+    headline(figure, title, group, made_by=made_by(frame, group), score=EACH, note=note)
     sns.despine(figure)
     return figure
 

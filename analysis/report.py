@@ -60,7 +60,8 @@ def compose(frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[
     lines += ["Algorithms:", ""]
     for key, algorithm in study.algorithms.items():
         changes = ", ".join(f"{name} = {value}" for name, value in algorithm.overrides.items()) or "no override"
-        lines.append(f"- **{algorithm.label}** (`{key}`): `{algorithm.program}`, {algorithm.family}, {changes}")
+        own = f", preset {algorithm.preset}" if algorithm.preset else ""
+        lines.append(f"- **{algorithm.label}** (`{key}`): `{algorithm.program}`, {algorithm.family}{own}, {changes}")
     lines += ["", "## Results", ""]
     for name in TABLE_HIDDEN:
         if len(tables[name]):
@@ -130,7 +131,7 @@ def publish(
         written.append(Path(shutil.copyfile(root / name, out / name)))
     lines = [f"# How {study.name} was made", "", study.description, "", "```", command, "```", "", *evidence.lines()]
     lines += [f"- backend: {', '.join(sorted({group.backend for group in study.groups.values()}))}"]
-    lines += [f"- seeds: {', '.join(map(str, study.seeds))}", "", "One run alone, per algorithm:", ""]
+    lines += [f"- seeds: {_seeds(study)}", "", "One run alone, per algorithm:", ""]
     lines += ["```", *evidence.commands.values(), "```", ""]
     return [*written, write_text(out / "COMMAND.md", "\n".join(lines))]
 
@@ -141,12 +142,13 @@ def _table(table: pd.DataFrame, name: str) -> str:
 
 
 def _protocol(group: Group, study: Study, units: str) -> str:
-    presets = ", ".join(f"{family}: {preset}" for family, preset in group.presets.items())
+    own = {key: preset for key in group.algorithms if (preset := study.algorithms[key].preset)}
+    presets = ", ".join(f"{name}: {preset}" for name, preset in [*group.presets.items(), *own.items()])
     text = (
         f"**{group.title}** on backend `{group.backend}`: {', '.join(group.maps)}; {group.env_steps:,} environment"
         f" steps per run, evaluated every {group.eval_every:,} on {group.eval_episodes} greedy episodes"
         f" (absolute: {ABSOLUTE_TIMES} times as many, by the policy of the best evaluation); seeds"
-        f" {', '.join(map(str, study.seeds))}; presets {presets}."
+        f" {', '.join(map(str, group.seeds))}; presets {presets}."
     )
     if group.env:
         text += f" Environment options: {', '.join(f'{name} = {value}' for name, value in group.env.items())}."
@@ -156,9 +158,22 @@ def _protocol(group: Group, study: Study, units: str) -> str:
 
 
 def _caution(study: Study) -> str:
-    count = len(study.seeds)
+    """What few seeds do not show, of the group that has fewest; it is named where another has more."""
+    counts = {group.title: len(group.seeds) for group in study.groups.values()}
+    count = min(counts.values())
+    fewest = [title for title, number in counts.items() if number == count]
+    where = f" ({', '.join(fewest)})" if len(fewest) < len(counts) else ""
     if count == 1:
-        return "With a single seed per map they have no width: nothing can be said about the spread between seeds."
+        text = "With a single seed per map{} they have no width: nothing can be said about the spread between seeds."
+        return text.format(where)
     if count < 5:
-        return f"With {count} seeds they show little more than the range of what was seen: read them as such."
+        return f"With {count} seeds{where} they show little more than the range of what was seen: read them as such."
     return ""
+
+
+def _seeds(study: Study) -> str:
+    """The seeds of all groups, or those of each group where they differ."""
+    texts = {group.title: ", ".join(map(str, group.seeds)) for group in study.groups.values()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{title}: {text}" for title, text in texts.items())

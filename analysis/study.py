@@ -22,6 +22,7 @@ STUDIES = SCHEMA.parent.parent / "studies"
 
 FIGURES = ("win_rate", "return", "sample_efficiency", "final", "improvement", "steps_to")  # drawn once per group
 TABLES = ("runs", "final", "published", "aggregate", "improvement", "steps_to")  # written once per study
+MATRIX_PRESET = "matrix"  # what the names of presets for matrix games begin with
 RESERVED = ("warm_up", "train", "collect", "tables", "figures", "report", "all")  # rules and targets of the workflow
 DEFAULT_THRESHOLDS = (0.5, 0.7)
 
@@ -39,6 +40,7 @@ class Algorithm:
     family: str  # mazero, qmix, ...: the key of a group's presets
     label: str
     overrides: dict[str, Any]  # dotted configuration key -> value
+    preset: str | None = None  # its own; None: that of its family in the group
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Group:
     title: str
     backend: str
     maps: tuple[str, ...]
+    seeds: tuple[int, ...]
     env_steps: int
     eval_every: int  # environment steps; divides env_steps
     eval_episodes: int
@@ -86,7 +89,7 @@ class Study:
 
     name: str
     description: str
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # of every group that names none
     threads: int
     device: str
     algorithms: dict[str, Algorithm]
@@ -102,7 +105,7 @@ class Study:
         for group in self.groups.values():
             for name in group.maps:
                 for algorithm in group.algorithms:
-                    for seed in self.seeds:
+                    for seed in group.seeds:
                         yield Run(group.key, group.backend, name, algorithm, seed)
 
     def group_of(self, backend: str, name: str) -> Group:
@@ -118,8 +121,9 @@ class Study:
         return {**self.groups[run.group].overrides.get(algorithm.family, {}), **algorithm.overrides}
 
     def preset(self, run: Run) -> str:
-        """Preset of one run."""
-        return self.groups[run.group].presets[self.algorithms[run.algorithm].family]
+        """Preset of one run: the algorithm's own, else the group's for its family."""
+        algorithm = self.algorithms[run.algorithm]
+        return algorithm.preset or self.groups[run.group].presets[algorithm.family]
 
     def train_arguments(self, run: Run) -> list[str]:
         """Arguments after `python -m` that make this run, without those that cannot change its outcome.
@@ -236,7 +240,12 @@ def _check_schema(document: Any, path: Path) -> None:
 def _build(document: dict[str, Any]) -> Study:
     algorithms = {
         key: Algorithm(
-            key, item["program"], item.get("algorithm", item["program"]), item["label"], item.get("overrides", {})
+            key=key,
+            program=item["program"],
+            family=item.get("algorithm", item["program"]),
+            label=item["label"],
+            overrides=item.get("overrides", {}),
+            preset=item.get("preset"),
         )
         for key, item in document["algorithms"].items()
     }
@@ -248,6 +257,7 @@ def _build(document: dict[str, Any]) -> Study:
             title=item["title"],
             backend=item["backend"],
             maps=tuple(item["maps"]),
+            seeds=tuple(item.get("seeds", document["seeds"])),
             env_steps=item["env_steps"],
             eval_every=item["eval_every"],
             eval_episodes=item["eval_episodes"],
@@ -295,6 +305,7 @@ def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
     unique("groups", [f"{group.backend}/{name}" for group in study.groups.values() for name in group.maps])
     for key, group in study.groups.items():
         where = f"groups.{key}"
+        unique(f"{where}.seeds", group.seeds)
         for name in document["groups"][key].get("algorithms", []):
             if name not in study.algorithms:
                 refuse(f"{where}.algorithms", f"unknown algorithm {name!r}{_nearest(name, list(study.algorithms))}")
@@ -303,11 +314,17 @@ def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
                 if family not in families:
                     refuse(f"{where}.{field}", f"unknown algorithm family {family!r}{_nearest(family, families)}")
         for name in group.algorithms:
-            family = study.algorithms[name].family
-            if family not in group.presets:
+            family, own = study.algorithms[name].family, study.algorithms[name].preset
+            if own is None and family not in group.presets:
                 refuse(
                     f"{where}.presets",
                     f"no preset for {family!r}, which algorithm {name!r} needs; add `{family}: PRESET`",
+                )
+            if own is not None and own.startswith(MATRIX_PRESET) != (group.backend == "matrix"):
+                refuse(
+                    f"{where}.algorithms",
+                    f"{name!r} brings its own preset {own!r}, which is not for backend {group.backend!r}; "
+                    "list the algorithms of this group without it",
                 )
         if group.eval_every > group.env_steps:
             refuse(where, f"eval_every {group.eval_every} exceeds env_steps {group.env_steps}; evaluate at least once")

@@ -35,9 +35,11 @@ FIXED_COLOURS = {
     "no_awpo": 2,
     "neither": 4,
     "qmix": 7,
+    "qmix_matrix": 7,  # in groups of matrix games, where the others do not run
     "vdn": 9,
+    "qmix_low_data": 5,
     "mappo": 3,
-    "qplex": 5,
+    "qplex": 6,
     "iql": 8,
 }
 MARKERS = "osD^vPX*<>"
@@ -123,14 +125,14 @@ def panels(
 
 
 def headline(
-    figure: Figure, title: str, study: Study, group: Group, *, made_by: str, score: str = "evaluations", note: str = ""
+    figure: Figure, title: str, group: Group, *, made_by: str, score: str = "evaluations", note: str = ""
 ) -> None:
     """Title, and below it what every figure must say: what made it, seeds, which score, what bands and bars mean.
 
     Args: made_by: as of `analysis.collect.made_by`. score: which evaluations the numbers are of.
     """
     width, height = figure.get_size_inches()
-    seeds = f"{len(study.seeds)} seed" + ("s" if len(study.seeds) > 1 else "")
+    seeds = f"{len(group.seeds)} seed" + ("s" if len(group.seeds) > 1 else "")
     facts = f"{seeds} · {score} of {group.eval_episodes} episodes"
     lines = (title, f"backend {made_by}", facts, note)
     for text, down, look in zip(lines, HEADER_LINES, (TITLE, SMALL, SMALL, SMALL)):

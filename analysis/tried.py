@@ -1,7 +1,8 @@
 """Every run that was tried while settings were chosen: `python -m analysis.tried RUNS... --out tried.csv`.
 
 One line per evaluation of every run directory found below RUNS, finished or not, with the settings that its command
-changed: what did not work stays on record beside what did. Running it again with the same file adds and renews runs
+changed: what did not work stays on record beside what did. Last comes the absolute metric of a finished run, its
+`env_steps` being the mark of the policy that played again. Running it again with the same file adds and renews runs
 and keeps those whose directories are gone.
 """
 
@@ -11,6 +12,7 @@ import argparse
 import csv
 import io
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,15 @@ def rows_of(directory: Path, root: Path) -> list[dict[str, Any]]:
         "state": "finished" if (directory / "done.json").is_file() else "stopped",
     }
     return [
-        known | {name: record.get(name, "") for name in COLUMNS if name not in known}
+        known | {name: record.get(name, "") for name in COLUMNS if name not in known} | _steps(record)
         for record in read_records(directory / "metrics.jsonl")
         if record.get("kind") in ("eval", "absolute")
     ]
+
+
+def _steps(record: dict[str, Any]) -> dict[str, Any]:
+    """`env_steps` of a record; an absolute one has a mark instead."""
+    return {"env_steps": record.get("env_steps", record.get("mark"))}
 
 
 def changed(command: list[str]) -> list[str]:
@@ -59,12 +66,16 @@ def changed(command: list[str]) -> list[str]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """CSV text, runs in order of name, map and seed."""
+    """CSV text: runs in order of name, map and seed, evaluations of a run by steps, the absolute one last."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: (row["name"], row["map"], int(row["seed"]), int(row["env_steps"]))))
+    writer.writerows(sorted(rows, key=_place))
     return text.getvalue()
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (row["name"], row["map"], int(row["seed"]), row["kind"] == "absolute", int(row["env_steps"]))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -47,6 +47,7 @@ def test_table_holds_every_evaluation(study: Study, root: Path) -> None:
         "map": "3m",
         "algorithm": "no_awpo",
         "label": "without AWPO",
+        "preset": "laptop",
         "seed": 1,
         "mark": 200,
         "env_steps": 203,
@@ -308,7 +309,49 @@ def test_a_table_older_than_the_absolute_metric_has_none(study: Study, root: Pat
     collect.write(frame.drop(columns=list(collect.ABSOLUTE)), root / "old.csv")
     old = collect.read(root / "old.csv", study)
     assert list(old.columns) == list(collect.COLUMNS) and old[list(collect.ABSOLUTE)].isna().all(axis=None)
-    pd.testing.assert_frame_equal(old[list(collect.COLUMNS[:18])], frame[list(collect.COLUMNS[:18])])
+    pd.testing.assert_frame_equal(old[list(collect.COLUMNS[:19])], frame[list(collect.COLUMNS[:19])])
+
+
+def twice(document: dict[str, Any]) -> dict[str, Any]:
+    """The study with QMIX once more, on the SMAC group alone, with a preset of its own."""
+    own = {"program": "baselines", "algorithm": "qmix", "label": "QMIX (low data)", "preset": "low_data"}
+    document["algorithms"]["qmix_low_data"] = own
+    document["groups"]["matrix"]["algorithms"] = ["mazero", "no_awpo", "qmix"]
+    return document
+
+
+def test_the_preset_of_every_run_stands_in_the_table(tmp_path: Path) -> None:
+    study, root = make_study(tmp_path, twice(study_document())), tmp_path / "results" / "toy"
+    make_runs(study, root, lambda run, mark: 0.5)
+    frame = collect.collect(study, root)
+    found = frame[["group", "algorithm", "preset"]].drop_duplicates().itertuples(index=False, name=None)
+    assert sorted(found) == [
+        *(("matrix", key, "matrix") for key in ("mazero", "no_awpo", "qmix")),
+        *(("smac", key, "laptop") for key in ("mazero", "no_awpo")),
+        ("smac", "qmix", "published"),
+        ("smac", "qmix_low_data", "low_data"),
+    ]
+    collect.write(frame.drop(columns="preset"), root / "old.csv")
+    pd.testing.assert_frame_equal(collect.read(root / "old.csv", study), frame)
+    # The two are told apart by what their presets say, not by their keys.
+    shutil.copy(root / "skirmish/3m/qmix/seed=0/config.json", root / "skirmish/3m/qmix_low_data/seed=0/config.json")
+    with pytest.raises(StudyError, match=r"qmix_low_data/seed=0/config\.json: config\.\S+ is .*, the study expects "):
+        collect.collect(study, root)
+
+
+def test_a_group_with_seeds_of_its_own(tmp_path: Path) -> None:
+    document = study_document()
+    document["groups"]["matrix"]["seeds"] = [7, 3, 0]
+    study, root = make_study(tmp_path, document), tmp_path / "results" / "toy"
+    make_runs(study, root, lambda run, mark: run.seed / 10)
+    frame = collect.collect(study, root)
+    assert len(frame) == 6 * 5 + 18 * 3
+    seven_three_zero = collect.score_array(frame, study, study.groups["matrix"], algorithm="qmix")[:, 1, 2]
+    assert seven_three_zero.tolist() == [0.7, 0.3, 0.0]
+    assert collect.score_array(frame, study, study.groups["smac"], algorithm="qmix").shape == (2, 1, 5)
+    shutil.rmtree(root / "matrix" / "matrix_2" / "qmix" / "seed=7")
+    with pytest.raises(StudyError, match="1 of 24 runs are missing or unfinished: matrix/matrix_2/qmix/seed=7"):
+        collect.collect(study, root)
 
 
 def test_a_table_older_than_the_column_is_read_as_superseded(study: Study, root: Path) -> None:

@@ -133,7 +133,10 @@ def test_only_one_group(done: tuple[Path, list[str]], capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["collect", "results/quikstart"], "quikstart.yaml: no such study file; there are: baselines, matrix, "),
+        (
+            ["collect", "results/quikstart"],
+            "quikstart.yaml: no such study file; there are: baselines, easy_maps, ",
+        ),
         (["collect", "results/nothing_here/quickstart"], "results/nothing_here/quickstart: no such directory"),
         (["progress", "results/quickstart", "--backend", "matrix"], "backend must be skirmish or smac, got 'matrix'"),
     ],

@@ -153,7 +153,43 @@ All 54 evaluations: [evaluations.csv](evaluations.csv), SHA-256 `{seal(frame)}`.
     ],
 )
 def test_few_seeds_come_with_a_caution(data: tuple[pd.DataFrame, Study], count: int, caution: str) -> None:
-    assert report._caution(replace(data[1], seeds=tuple(range(count)))) == caution
+    assert report._caution(with_seeds(data[1], smac=count, matrix=count)) == caution
+
+
+def with_seeds(study: Study, **counts: int) -> Study:
+    groups = {key: replace(study.groups[key], seeds=tuple(range(count))) for key, count in counts.items()}
+    return replace(study, groups=groups)
+
+
+def test_groups_with_different_seeds(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
+    """The caution is about the group with fewest, and every group names its own."""
+    frame, study = data
+    assert report._caution(with_seeds(study, smac=1, matrix=9)).startswith("With a single seed per map (SMAC) they ")
+    assert report._caution(with_seeds(study, smac=9, matrix=3)).startswith("With 3 seeds (Matrix games) they show ")
+    assert report._caution(with_seeds(study, smac=9, matrix=5)) == ""
+    study = with_seeds(study, smac=3, matrix=1)
+    assert "; seeds 0, 1, 2; presets" in report._protocol(study.groups["smac"], study, "4.10")
+    assert "; seeds 0; presets" in report._protocol(study.groups["matrix"], study, "")
+    root, out = tmp_path / "measured", tmp_path / "out"
+    finished(root, frame, study)
+    publish((frame, study), root, out)
+    assert "\n- seeds: SMAC: 0, 1, 2; Matrix games: 0\n" in (out / "COMMAND.md").read_text(encoding="utf-8")
+
+
+def test_an_algorithm_with_its_own_preset_says_so(data: tuple[pd.DataFrame, Study]) -> None:
+    frame, study = data
+    own = replace(study.algorithms["qmix"], preset="low_data")
+    matrix = replace(study.groups["matrix"], algorithms=("mazero", "no_awpo"))
+    study = replace(
+        study,
+        algorithms={**study.algorithms, "qmix": own},
+        groups={"smac": replace(study.groups["smac"], presets={"mazero": "laptop"}), "matrix": matrix},
+    )
+    tables = {name: pd.DataFrame() for name in TABLES}
+    page = report.compose(frame, study, EVIDENCE, tables)
+    assert "- **QMIX** (`qmix`): `baselines`, qmix, preset low_data, no override\n" in page
+    assert "seeds 5, 2; presets mazero: laptop, qmix: low_data. " in page
+    assert "seeds 5, 2; presets mazero: matrix, qmix: matrix.\n" in page
 
 
 def finished(root: Path, frame: pd.DataFrame, study: Study) -> list[str]:

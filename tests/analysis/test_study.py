@@ -204,6 +204,24 @@ def test_studies_beside_real_runs_use_pymarl_protocol_and_its_game_version() -> 
     assert easy.groups["zealot"].algorithms == ("mappo", "qmix") and easy.groups["easy"].algorithms == ("mappo",)
 
 
+@pytest.mark.parametrize("name", ["quickstart", "reference_3m", "easy_maps"])
+def test_small_budgets_show_qmix_as_published_and_with_settings_for_little_data(name: str) -> None:
+    study = load_study(STUDIES / f"{name}.yaml")
+    shown = {"qmix": ("published", "QMIX (published)"), "qmix_low_data": ("low_data", "QMIX (low data)")}
+    runs = [run for run in study.runs() if run.backend == "skirmish"]
+    assert set(shown) <= {run.algorithm for run in runs}
+    for run in runs:
+        label = study.algorithms[run.algorithm].label
+        assert (study.preset(run), label) == shown.get(run.algorithm, ("laptop", label))
+
+
+def test_easy_maps_is_evaluated_where_others_give_figures() -> None:
+    groups = load_study(STUDIES / "easy_maps.yaml").groups
+    assert {10_000, 20_000, 25_000, 50_000} <= set(groups["easy"].marks)
+    assert {20_000, 100_000} <= set(groups["two_stalkers"].marks) and 200_000 in groups["hard"].marks
+    assert [len(group.seeds) for group in groups.values()] == [5, 5, 3]
+
+
 def test_a_game_version_is_a_text_on_its_way_to_training(tmp_path: Path) -> None:
     document = study_document()
     document["groups"]["smac"]["env"] = {"game_version": 4.10}

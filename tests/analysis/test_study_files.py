@@ -25,6 +25,7 @@ FULL: dict[str, Any] = {
         "first": {"program": "mazero", "label": "First", "overrides": {"loss.awpo": False, "loss.name": "3"}},
         "second": {"program": "baselines", "algorithm": "vdn", "label": "Second"},
         "third": {"program": "baselines", "algorithm": "qmix", "label": "Third", "overrides": {"a.b": None}},
+        "fourth": {"program": "baselines", "algorithm": "qmix", "label": "Fourth", "preset": "own"},
     },
     "groups": {
         "one": {
@@ -35,7 +36,7 @@ FULL: dict[str, Any] = {
             "eval_every": 100,
             "eval_episodes": 5,
             "presets": {"mazero": "small", "qmix": "large"},
-            "algorithms": ["third", "first"],
+            "algorithms": ["fourth", "third", "first"],
             "overrides": {"mazero": {"loss.awpo": True, "search.n": 2.5}, "qmix": {"c": "word"}},
             "thresholds": [0.25, 1],
             "env": {"game_version": "4.10", "obs_noise": 0.1, "obs_last_action": True},
@@ -44,10 +45,12 @@ FULL: dict[str, Any] = {
             "title": "Group two",
             "backend": "matrix",
             "maps": ["matrix_1"],
+            "seeds": [1],
             "env_steps": 10,
             "eval_every": 10,
             "eval_episodes": 1,
             "presets": {"mazero": "m", "vdn": "v", "qmix": "q"},
+            "algorithms": ["first", "second", "third"],
         },
     },
 }
@@ -65,6 +68,7 @@ def test_every_key(tmp_path: Path) -> None:
             "first": Algorithm("first", "mazero", "mazero", "First", {"loss.awpo": False, "loss.name": "3"}),
             "second": Algorithm("second", "baselines", "vdn", "Second", {}),
             "third": Algorithm("third", "baselines", "qmix", "Third", {"a.b": None}),
+            "fourth": Algorithm("fourth", "baselines", "qmix", "Fourth", {}, "own"),
         },
         groups={
             "one": Group(
@@ -72,11 +76,12 @@ def test_every_key(tmp_path: Path) -> None:
                 title="Group one",
                 backend="skirmish",
                 maps=("3m", "8m"),
+                seeds=(7, 3),
                 env_steps=300,
                 eval_every=100,
                 eval_episodes=5,
                 presets={"mazero": "small", "qmix": "large"},
-                algorithms=("first", "third"),
+                algorithms=("first", "third", "fourth"),
                 overrides={"mazero": {"loss.awpo": True, "search.n": 2.5}, "qmix": {"c": "word"}},
                 thresholds=(0.25, 1),
                 env={"game_version": "4.10", "obs_noise": 0.1, "obs_last_action": True},
@@ -86,6 +91,7 @@ def test_every_key(tmp_path: Path) -> None:
                 title="Group two",
                 backend="matrix",
                 maps=("matrix_1",),
+                seeds=(1,),
                 env_steps=10,
                 eval_every=10,
                 eval_episodes=1,
@@ -106,13 +112,13 @@ def test_every_key(tmp_path: Path) -> None:
 def test_runs_presets_and_commands(tmp_path: Path) -> None:
     study = make_study(tmp_path, FULL)
     runs = list(study.runs())
-    of_one = product(("3m", "8m"), ("first", "third"), (7, 3))
-    of_two = product(("matrix_1",), ("first", "second", "third"), (7, 3))
+    of_one = product(("3m", "8m"), ("first", "third", "fourth"), (7, 3))
+    of_two = product(("matrix_1",), ("first", "second", "third"), (1,))
     assert runs == [
         *(Run("one", "skirmish", *rest) for rest in of_one),
         *(Run("two", "matrix", *rest) for rest in of_two),
     ]
-    assert [study.preset(run) for run in runs] == ["small", "small", "large", "large"] * 2 + [*"mmvvqq"]
+    assert [study.preset(run) for run in runs] == ["small", "small", "large", "large", "own", "own"] * 2 + [*"mvq"]
     assert [run.path.as_posix() for run in runs[2:4]] == ["skirmish/3m/third/seed=7", "skirmish/3m/third/seed=3"]
     options = '--env game_version="4.10" --env obs_noise=0.1 --env obs_last_action=true'.split()
     fixed = "--env-steps 300 --eval-every 100 --eval-episodes 5 --device cuda".split()
@@ -122,14 +128,20 @@ def test_runs_presets_and_commands(tmp_path: Path) -> None:
         *options,
         *'--set loss.awpo=false --set search.n=2.5 --set loss.name="3"'.split(),
     ]
-    assert study.train_arguments(runs[7]) == [
+    assert study.train_arguments(runs[9]) == [
         *"baselines train --algorithm qmix --map 8m --seed 3 --backend skirmish --preset large".split(),
         *fixed,
         *options,
         *"--set c=word --set a.b=null".split(),
     ]
-    assert study.train_arguments(runs[-3]) == (
-        "baselines train --algorithm vdn --map matrix_1 --seed 3 --backend matrix --preset v"
+    assert study.train_arguments(runs[11]) == [
+        *"baselines train --algorithm qmix --map 8m --seed 3 --backend skirmish --preset own".split(),
+        *fixed,
+        *options,
+        *"--set c=word".split(),
+    ]
+    assert study.train_arguments(runs[-2]) == (
+        "baselines train --algorithm vdn --map matrix_1 --seed 1 --backend matrix --preset v"
         " --env-steps 10 --eval-every 10 --eval-episodes 1 --device cuda"
     ).split()  # fmt: skip
 
@@ -198,6 +210,24 @@ REFUSALS: list[tuple[Callable[[dict[str, Any]], None], str]] = [
         "groups.matrix.presets: no preset for 'mazero', which algorithm 'mazero' needs; add `mazero: PRESET`",
     ),
     (
+        change("groups", "matrix", "seeds", value=[3, 1, 3]),
+        "groups.matrix.seeds: 3 given more than once; each may stand there once",
+    ),
+    (
+        change("algorithms", "qmix", "preset", value="low_data"),
+        "groups.matrix.algorithms: 'qmix' brings its own preset 'low_data', which is not for backend 'matrix'; "
+        "list the algorithms of this group without it",
+    ),
+    (
+        change("algorithms", "no_awpo", "preset", value="matrix_long"),
+        "groups.smac.algorithms: 'no_awpo' brings its own preset 'matrix_long', which is not for backend 'skirmish'; "
+        "list the algorithms of this group without it",
+    ),
+    (
+        change("algorithms", "qmix", "preset", value="../x"),
+        "algorithms.qmix.preset: '../x' does not match '^[A-Za-z0-9][A-Za-z0-9_-]*$'",
+    ),
+    (
         change(*SMAC, "eval_every", value=401),
         "groups.smac: eval_every 401 exceeds env_steps 400; evaluate at least once",
     ),
@@ -249,6 +279,27 @@ def test_what_is_just_allowed(tmp_path: Path) -> None:
     document["groups"]["other"] = document["groups"]["smac"] | {"backend": "smac"}
     study = make_study(tmp_path, document)
     assert study.groups["smac"].marks == (0, 400) and study.groups["other"].maps == study.groups["smac"].maps
+
+
+def test_a_preset_of_its_own_needs_none_of_its_family(tmp_path: Path) -> None:
+    """Presets of matrix games in their group, others in the other; one algorithm without its own needs the family's."""
+    document = study_document()
+    document["algorithms"]["qmix"]["preset"] = "low_data"
+    long = {"program": "baselines", "algorithm": "qmix", "label": "long", "preset": "matrix_long"}
+    document["algorithms"]["qmix_long"] = long
+    document["groups"]["smac"] |= {"presets": {"mazero": "laptop"}, "algorithms": ["mazero", "qmix"]}
+    document["groups"]["matrix"] |= {"presets": {"mazero": "matrix"}, "algorithms": ["mazero", "qmix_long"]}
+    study = make_study(tmp_path, document)
+    presets = {(run.group, run.algorithm): study.preset(run) for run in study.runs()}
+    assert presets == {
+        ("smac", "mazero"): "laptop",
+        ("smac", "qmix"): "low_data",
+        ("matrix", "mazero"): "matrix",
+        ("matrix", "qmix_long"): "matrix_long",
+    }
+    del document["algorithms"]["qmix"]["preset"]
+    with pytest.raises(StudyError, match=r"groups\.smac\.presets: no preset for 'qmix', which algorithm 'qmix' needs"):
+        make_study(tmp_path, document)
 
 
 def test_names_of_rules_are_refused_word_for_word(tmp_path: Path) -> None:

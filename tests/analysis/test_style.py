@@ -94,9 +94,9 @@ def test_panels_with_a_legend_other_columns_and_scales_of_their_own() -> None:
 
 def test_headline(study: Study) -> None:
     figure = Figure(figsize=(4, 5))
-    style.headline(figure, "A title", study, study.groups["smac"], made_by="skirmish", note="bar: so")
-    one = replace(study, seeds=(3,))
-    style.headline(figure, "Another", one, study.groups["matrix"], made_by="matrix")
+    style.headline(figure, "A title", study.groups["smac"], made_by="skirmish", note="bar: so")
+    one = replace(study.groups["matrix"], seeds=(3,))
+    style.headline(figure, "Another", one, made_by="matrix")
     assert [text.get_text() for text in figure.texts] == [
         *("A title", "backend skirmish", "2 seeds · evaluations of 32 episodes", "bar: so"),
         *("Another", "backend matrix", "1 seed · evaluations of 8 episodes", ""),

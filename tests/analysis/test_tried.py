@@ -20,7 +20,10 @@ def run(root, name, seed, wins, *, done=False):
     session = {"command": COMMAND, "git_commit": "0123456789abcdef"}
     (directory / "provenance.json").write_text(json.dumps({"sessions": [{"git_commit": "old"}, session]}))
     records = [{"kind": "eval", "env_steps": 100 * i, "win_rate": win} for i, win in enumerate(wins)]
-    lines = [json.dumps(record) for record in [*records, {"kind": "train", "env_steps": 150}]]
+    records += [{"kind": "train", "env_steps": 150}]
+    if done:
+        records += [{"kind": "absolute", "mark": 100 * wins.index(max(wins)), "win_rate": 0.75}]
+    lines = [json.dumps(record) for record in records]
     (directory / "metrics.jsonl").write_text("\n".join(lines) + '\n{"kind": "eval", "env_st')
     if done:
         (directory / "done.json").write_text("{}")
@@ -32,7 +35,7 @@ def read(path):
 
 
 def test_every_evaluation_of_every_run_is_a_line(tmp_path):
-    run(tmp_path, "b", 101, [0.0, 0.5], done=True)
+    run(tmp_path, "b", 101, [0.0, 0.5, 0.25], done=True)
     run(tmp_path, "a", 100, [0.25])
     assert tried.main([str(tmp_path), "--out", str(tmp_path / "out.csv")]) == 0
     lines = read(tmp_path / "out.csv")
@@ -42,7 +45,10 @@ def test_every_evaluation_of_every_run_is_a_line(tmp_path):
         ("a", "100", "0", "0.25", "stopped"),
         ("b", "101", "0", "0.0", "finished"),
         ("b", "101", "100", "0.5", "finished"),
+        ("b", "101", "200", "0.25", "finished"),
+        ("b", "101", "100", "0.75", "finished"),  # the best policy again, after all evaluations
     ]
+    assert [row["kind"] for row in lines] == [*["eval"] * 4, "absolute"]
     assert {(row["commit"], row["changed"], row["budget"]) for row in lines} == {
         ("0123456", "a.b=1 c.d=x obs_noise=0.1", "200")
     }

@@ -100,7 +100,8 @@ def test_dry_run_plans_every_run_of_every_study(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     runs = sum(len(list(study.runs())) for study in studies.values())
-    assert len(list(studies["quickstart"].runs())) == 50  # 5 algorithms x (3m + 4 matrix games) x 2 seeds
+    assert len(list(studies["quickstart"].runs())) == 52  # 6 algorithms on 3m and 5 on 4 matrix games, 2 seeds
+    assert len(list(studies["easy_maps"].runs())) == 87  # 3 algorithms, (3 + 1) maps x 5 seeds + 3 maps x 3 seeds
     expected = dict.fromkeys(("warm_up", "collect", "tables", "report"), len(studies)) | dict.fromkeys(studies, 1)
     expected |= {"train": runs, "figures": sum(len(study.groups) for study in studies.values())}
     assert planned(result.stdout + result.stderr) == {**expected, "total": sum(expected.values())}
@@ -111,7 +112,7 @@ def test_without_a_target_the_quickstart_is_made(tmp_path: Path) -> None:
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     jobs = planned(result.stdout + result.stderr)
-    assert jobs["quickstart"] == 1 and jobs["train"] == 50 and not {"matrix", "real_easy"} & {*jobs}
+    assert jobs["quickstart"] == 1 and jobs["train"] == 52 and not {"matrix", "real_easy"} & {*jobs}
 
 
 def test_command_line_of_a_run_comes_from_the_study(sandbox: Sandbox) -> None:
@@ -155,6 +156,7 @@ def test_a_backend_that_is_not_there_ends_the_plan_with_one_line(sandbox: Sandbo
     [
         (("groups", "smac", "maps", ["3mm"]), "unknown map '3mm'"),
         (("groups", "smac", "presets", {"mazero": "labtop"}), "unknown preset 'labtop': did you mean 'laptop'?"),
+        (("algorithms", "no_awpo", "preset", "labtop"), "unknown preset 'labtop': did you mean 'laptop'?"),
         (("algorithms", "no_awpo", "overrides", {"loss.awpoo": False}), "unknown setting 'loss.awpoo': did you mean"),
         (("algorithms", "no_awpo", "overrides", {"loss.awpo_alpha": "much"}), "loss.awpo_alpha must be of type float"),
     ],
