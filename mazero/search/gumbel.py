@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from mazero.search.draws import uniform
+from mazero.search.draws import GOLDEN, uniform
 from mazero.search.jit import helper
 from mazero.search.tree import UNVISITED, WORD
 
@@ -32,18 +32,24 @@ def draw_distinct(b, node, key, prior, child, weight, score, draw, rng, num_agen
     action_log_p, noisy = np.empty(num_actions), np.empty(num_actions)
     perturbed[0, 0] = 0.0  # the largest of all, given: it shifts all of them and changes no order
     log_p[0, 0] = 0.0
-    packed[0, :, 0] = 0
+    for w in range(words):
+        packed[0, w, 0] = 0
     size = 1
     for i in range(n):
         old, new = i % 2, 1 - i % 2
         total = 0.0
+        possible = 0
         for a in range(num_actions):
             total += weight[0, i * num_actions + a]
         for a in range(num_actions):
             p = weight[0, i * num_actions + a] / total
             action_log_p[a] = math.log(p) if p > 0.0 else -math.inf
+            possible += p > 0.0
         kept = 0
+        following = rng[b] + GOLDEN * np.uint64(size * possible)  # one number for each continuation
         for k in range(size):
+            if kept == num_draws and perturbed[old, k] <= perturbed[new, kept - 1]:
+                break  # no continuation of this one or of those behind it exceeds what it has itself
             best = 0
             for a in range(num_actions):
                 noisy[a] = -math.inf
@@ -60,17 +66,22 @@ def draw_distinct(b, node, key, prior, child, weight, score, draw, rng, num_agen
                         while place > 0 and perturbed[new, place - 1] < value:
                             perturbed[new, place] = perturbed[new, place - 1]
                             log_p[new, place] = log_p[new, place - 1]
-                            packed[new, :, place] = packed[new, :, place - 1]
+                            for w in range(words):
+                                packed[new, w, place] = packed[new, w, place - 1]
                             place -= 1
                         perturbed[new, place] = value
                         log_p[new, place] = log_p[old, k] + action_log_p[a]
-                        packed[new, :, place] = packed[old, :, k]
+                        for w in range(words):
+                            packed[new, w, place] = packed[old, w, k]
                         packed[new, i // group, place] = packed[old, i // group, k] << bits | a
         size = kept
+        rng[b] = following
 
     last = n % 2
-    packed[last, words - 1] <<= bits * (words * group - n)
-    top = log_p[last, :size].max()
+    top = -math.inf
+    for k in range(size):
+        packed[last, words - 1, k] <<= bits * (words * group - n)
+        top = max(top, log_p[last, k])
     total = 0.0
     for k in range(size):
         rank = 0
@@ -79,7 +90,8 @@ def draw_distinct(b, node, key, prior, child, weight, score, draw, rng, num_agen
             while w < words - 1 and packed[last, w, other] == packed[last, w, k]:
                 w += 1
             rank += packed[last, w, other] < packed[last, w, k]
-        key[b, node, rank] = packed[last, :, k]
+        for w in range(words):
+            key[b, node, rank, w] = packed[last, w, k]
         prior[b, node, rank] = math.exp(log_p[last, k] - top)
         child[b, node, rank] = UNVISITED
         total += prior[b, node, rank]
