@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mazero import fused
 from mazero.transforms import expected_scalar
 
 
@@ -147,8 +146,6 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n, H) -> (B, n, H)."""
-        if self.training and fused.usable(x):
-            return self._learn(x)
         batch, n, width = x.shape
         drop = self.dropout if self.training else 0.0
         q, k, v = self.qkv(x).view(batch, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
@@ -157,22 +154,6 @@ class AttentionLayer(nn.Module):
         x = self.norm_attention(x + F.dropout(mixed, drop))
         feed = self.feed_out(F.dropout(F.relu(self.feed_in(x)), drop))
         return self.norm_feed(x + F.dropout(feed, drop))
-
-    def _learn(self, x: Tensor) -> Tensor:
-        """The same during learning on a CPU."""
-        batch, n, width = x.shape
-        dropout = fused.Dropout(self.dropout)
-        if fused.attends(n, width, self.heads):
-            weight, bias = (fused.heads_last(p, self.heads, 3) for p in (self.qkv.weight, self.qkv.bias))
-            mixed = fused.attend(F.linear(x, weight, bias), self.heads, dropout)
-            mixed = F.linear(mixed, fused.heads_last(self.out.weight.t(), self.heads, 1).t(), self.out.bias)
-        else:
-            q, k, v = self.qkv(x).view(batch, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout)
-            mixed = self.out(mixed.transpose(1, 2).reshape(batch, n, width))
-        x = self.norm_attention(x + fused.dropped(mixed, dropout))
-        feed = self.feed_out(fused.dropped(F.relu(self.feed_in(x)), dropout))
-        return self.norm_feed(x + fused.dropped(feed, dropout))
 
 
 class Communication(nn.Module):

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mazero.fused import REORDER
 from mazero.inference.attention import mix, similarity, softmax
-from mazero.learning.jit import njit
+from mazero.learning.jit import REORDER, njit
 
 ZERO = np.float32(0.0)
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mazero.fused import Dropout
 from mazero.learning import rows
 from mazero.learning.attention import attend, attend_backward
+from mazero.learning.dropout import Dropout
 from mazero.learning.layers import Norm, Parameter, Parameters, Rows, Slots
 from mazero.networks import AttentionLayer
 

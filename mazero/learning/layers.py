@@ -20,6 +20,11 @@ from mazero.learning import rows
 Slots = Sequence[tuple[int, int]]  # first row and the one behind the last; slots of scratch memory may overlap
 
 
+def usable(x: Tensor) -> bool:
+    """Whether the kernels can take `x`: float32 in main memory, outside autocast."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
 class Rows:
     """Memory of N rows and its slots, seen by torch and by numba.
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mazero import fused
 from mazero.config import LossConfig
+from mazero.learning.layers import usable
 from mazero.learning.step import LearningStep, Weights
 from mazero.networks import MAZeroNetwork
 from mazero.transforms import unsquash
@@ -29,7 +29,7 @@ _plans: WeakKeyDictionary[MAZeroNetwork, LearningStep] = WeakKeyDictionary()
 def plan_for(network: MAZeroNetwork, batch: Batch) -> LearningStep | None:
     """Memory and plan for a batch, or None where plain torch has to do it: elsewhere than in training on a CPU."""
     obs = batch.obs
-    if not network.training or not fused.usable(obs) or obs.requires_grad:
+    if not network.training or not usable(obs) or obs.requires_grad:
         return None
     size, steps = batch.action.shape[:2]
     plan = _plans.get(network)

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mazero.fused import REORDER
-from mazero.learning.jit import njit
+from mazero.learning.jit import REORDER, njit
 
 EPSILON = np.float32(1e-5)  # of LayerNorm, torch's default
 ZERO, ONE = np.float32(0.0), np.float32(1.0)

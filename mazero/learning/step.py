@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mazero import fused
 from mazero.learning import rows
 from mazero.learning.encoder import Encoder
-from mazero.learning.layers import ActionDense, Chain, Dense, FirstDense, Norm, Parameters, Rows, Stage, stages
+from mazero.learning.layers import ActionDense, Chain, Dense, FirstDense, Norm, Parameters, Rows, Stage, stages, usable
 from mazero.learning.objective import consistency_loss, policy_loss, scalar_loss
 from mazero.networks import AttentionLayer, MAZeroNetwork
 
@@ -50,7 +49,7 @@ class LearningStep:
 
     def __init__(self, network: MAZeroNetwork, batch: int, steps: int) -> None:
         for name, parameter in network.named_parameters():
-            if not fused.usable(parameter):
+            if not usable(parameter):
                 raise ValueError(f"{name} must be float32 in main memory, got {parameter.dtype}, {parameter.device}")
         config, n = network.config, network.n_agents
         self.batch, self.steps, self.n, self.bound = batch, steps, n, config.support

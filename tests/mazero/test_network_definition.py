@@ -7,8 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mazero import fused
-from mazero.networks import AttentionLayer, MAZeroNetwork, NetworkConfig, position_code
+from mazero.networks import MAZeroNetwork, NetworkConfig, position_code
 
 # No two sizes alike, so that no axis can stand for another.
 CONFIG = NetworkConfig(
@@ -220,68 +219,17 @@ def test_every_output_of_evaluation_follows_the_definition_and_nothing_is_droppe
 
 
 def by_torch(x):
-    """Dropout of torch's own layers."""
     return F.dropout(x, 0.25, training=True)
 
 
-class ByBits:
-    """Dropout of the fused layers: 16 bits an element, those below p * 65536 are dropped."""
-
-    def __init__(self):
-        self.bits = fused.Dropout(0.25).bits
-
-    def __call__(self, x):
-        order = (0, 2, 3, 1) if x.ndim == 4 else (0, 1, 2)  # the fused attention has its heads last
-        laid = x.permute(order)
-        bits = torch.from_numpy(self.bits(x.numel()).astype("int64")).view(laid.shape)
-        return (laid * (bits >= 16384) / 0.75).permute([order.index(i) for i in range(x.ndim)])
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_learning_drops_attention_weights_and_the_outputs_of_three_linears_in_every_layer(dtype):
-    """float64 is learnt by plain torch, float32 by the fused layers; dropped is what the generator's seed says."""
-    net, (obs, action) = randomised().to(dtype).train(), some_input()
-    hidden = net.represent(obs.to(dtype)).detach()
+def test_learning_drops_attention_weights_and_the_outputs_of_three_linears_in_every_layer():
+    net, (obs, action) = randomised().train(), some_input()
+    hidden = net.represent(obs).detach()
     torch.manual_seed(5)
     found = net.step(hidden, action)
     torch.manual_seed(5)
-    if dtype == torch.float64:
-        expected = Plain(net, by_torch).step(hidden, action)
-    else:
-        layers = [ByBits() for _ in range(2)]  # a generator for each layer, seeded when it is reached
-        uses = iter([layers[0]] * 4 + [layers[1]] * 4)
-        expected = Plain(net, lambda x: next(uses)(x)).step(hidden, action)
-        assert next(uses, None) is None
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, Plain(net, by_torch).step(hidden, action), rtol=1e-4, atol=1e-5)
     assert (found - net.eval().step(hidden, action)).abs().max() > 0.1
-
-
-def test_many_agents_learn_with_torchs_attention_and_the_same_dropout_elsewhere():
-    net, (obs, action) = randomised(n=17).float().train(), some_input(2, 17)
-    hidden = net.represent(obs.float()).detach()
-    torch.manual_seed(5)
-    found = net.step(hidden, action)
-    torch.manual_seed(5)
-    bits = []
-
-    def dropped(x):
-        if x.ndim == 4:
-            bits[:] = []
-            return by_torch(x)
-        if not bits:
-            bits.append(ByBits())
-        return bits[0](x)
-
-    torch.testing.assert_close(found, Plain(net, dropped).step(hidden, action), rtol=1e-4, atol=1e-5)
-
-
-def test_only_learning_on_a_cpu_in_float32_is_fused(monkeypatch):
-    monkeypatch.setattr(AttentionLayer, "_learn", lambda self, x: "fused")
-    layer = AttentionLayer(8, 2, 0.0)
-    x = torch.randn(1, 2, 8)
-    assert layer(x) == "fused"
-    assert layer.double()(x.double()).shape == x.shape
-    assert layer.float().eval()(x).shape == x.shape
 
 
 @pytest.mark.parametrize("width", [4, 5])
