@@ -236,7 +236,8 @@ class _Table:
         self._mean("agents_choosing", free.sum(axis=-1).astype(np.float64))
         self._mean("children", recording.num_children / config.search.num_sampled_actions)
         if explore:
-            clean = measures.clean_draws(recording.available, noise_fraction=config.search.noise_fraction)
+            fraction = config.search.for_team(recording.available.shape[1]).noise_fraction
+            clean = measures.clean_draws(recording.available, noise_fraction=fraction)
             self._mean("clean_draws", clean)
         self._mean("top_draws", np.where(is_best, recording.prior, 0.0).sum(axis=-1))
         self._mean("top_proposed", np.asarray(is_best.any(axis=-1), np.float64))

@@ -164,6 +164,7 @@ def reference_trees(
             "a readable form of another proposal can be given as `propose`"
         )
     b, n, a = root.check()
+    config = config.for_team(n)
     available = np.ones((b, n, a), bool) if root.available_actions is None else root.available_actions
     with torch.inference_mode():
         return [

@@ -105,6 +105,7 @@ def search(
         )
     size: int = getattr(model, "roots_at_once", b)
     chunks = [slice(start, start + size) for start in range(0, b, size)]
+    config = config.for_team(n)
     const, result = trees.constants(config), empty_result(b, n, config)
     jobs = [_Job(_part(root, chunk), seeds[chunk], config, const, noise, chunk.start, result) for chunk in chunks]
     workers = min(threads, len(jobs)) if in_place else 1

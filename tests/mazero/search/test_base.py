@@ -35,6 +35,8 @@ def test_message_of_rho_is_one_line_with_value_and_meaning():
         ("pb_c_base", 0.0),
         ("dirichlet_alpha", 0.0),
         ("noise_fraction", 1.5),
+        ("clean_share", 0.0),
+        ("clean_share", 1.5),
         ("min_max_floor", 0.0),
         ("tie_tolerance", float("inf")),
     ],
@@ -49,6 +51,14 @@ def test_no_os_lambda_is_rho_0_and_lambda_1():
     assert (off.effective_rho, off.effective_lam) == (0.0, 1.0)
     on = SearchConfig(rho=0.5, lam=0.3)
     assert (on.effective_rho, on.effective_lam) == (0.5, 0.3)
+
+
+def test_a_share_of_clean_draws_is_the_same_for_every_team():
+    config = SearchConfig(clean_share=0.5625)
+    assert config.for_team(2) == SearchConfig(noise_fraction=0.25)
+    for n in (1, 3, 8):
+        assert (1 - config.for_team(n).noise_fraction) ** n == pytest.approx(0.5625)
+    assert SearchConfig().for_team(8) == SearchConfig()
 
 
 def root(**changes) -> Root:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mazero.search import Root, SearchConfig, Workspace, search
+from mazero.search.reference import reference_search
 from tests.mazero.search.models import hash_model
 
 CONFIG = SearchConfig(num_simulations=30, num_sampled_actions=6)
@@ -299,3 +300,15 @@ print(found.value.tolist(), found.visit_counts.tolist())
         )
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
+
+
+def test_a_share_of_clean_draws_is_noise_by_the_size_of_the_team():
+    model, make_root = hash_model(3, 4)
+    root = make_root(6)
+    shared = dataclasses.replace(CONFIG, clean_share=0.8**3)
+    alone = dataclasses.replace(CONFIG, noise_fraction=shared.for_team(3).noise_fraction)
+    assert alone.noise_fraction == pytest.approx(0.2)
+    found = search(model, root, shared, seeds_of(6), noise=True)
+    assert_equal(found, search(model, root, alone, seeds_of(6), noise=True))
+    slow = reference_search(model, root, shared, seeds_of(6), noise=True)
+    np.testing.assert_array_equal(slow.visit_counts, found.visit_counts)
