@@ -23,10 +23,10 @@ from torch import nn
 
 import envs
 from mazero.config import PRESETS, MAZeroConfig
-from mazero.endtoend import run_speed
+from mazero.endtoend import learner_on, run_speed
 from mazero.flops import multiply_adds
 from mazero.inference import TorchModel, make_model
-from mazero.learner import MAZeroLearner, optimise
+from mazero.learner import optimise
 from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.search import SearchConfig, Workspace, search
@@ -293,16 +293,7 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
         targets=replace(config.targets, reanalyze_ratio=1.0),
         replay=replace(config.replay, start=REPLAY_BATCHES * config.optimiser.batch_size),
     )
-    learner = MAZeroLearner(
-        config,
-        make_env=lambda num_envs, observation, seed: envs.make(
-            name, num_envs=num_envs, observation=observation, seed=seed
-        ),
-        seed=0,
-        device=device,
-        eval_episodes=1,
-        env_steps=1_000_000,
-    )
+    learner = learner_on(config, name, 1_000_000, device=device)
     _disturb(learner.network, learner.target)
     learner.model.weights_changed()
     learner.target_model.weights_changed()

@@ -49,16 +49,7 @@ def run_speed(
 
 
 def _part(config: MAZeroConfig, name: str, budget: int, size: int, device: str) -> dict[str, Any]:
-    learner = MAZeroLearner(
-        config,
-        make_env=lambda num_envs, observation, seed: envs.make(
-            name, num_envs=num_envs, observation=observation, seed=seed
-        ),
-        seed=0,
-        device=device,
-        eval_episodes=1,
-        env_steps=budget,
-    )
+    learner = learner_on(config, name, budget, device=device)
     fill(learner, size)
     rate, interval = config.optimiser.updates_per_env_step, config.targets.target_interval
     updates = int(size * rate) // interval * interval
@@ -85,6 +76,20 @@ def _part(config: MAZeroConfig, name: str, budget: int, size: int, device: str) 
         "searches_made_per_env_step": made / steps,
         "searches_saved": 1 - made / asked,
     }
+
+
+def learner_on(config: MAZeroConfig, name: str, budget: int, *, device: str) -> MAZeroLearner:
+    """A learner on a map whose speed is to be measured: seed 0, no evaluations to speak of."""
+    return MAZeroLearner(
+        config,
+        make_env=lambda num_envs, observation, seed: envs.make(
+            name, num_envs=num_envs, observation=observation, seed=seed
+        ),
+        seed=0,
+        device=device,
+        eval_episodes=1,
+        env_steps=budget,
+    )
 
 
 def fill(learner: MAZeroLearner, size: int) -> None:
