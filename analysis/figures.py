@@ -31,6 +31,7 @@ BAND = "band: 95 % bootstrap interval"
 BAR = "bar: 95 % bootstrap interval"
 # Hollow, so that the runs below it stay in sight, and whole where the win rate is 0 or 1.
 DIAMOND: dict[str, Any] = {"markersize": 5, "markerfacecolor": "none", "markeredgewidth": 1.0, "clip_on": False}
+LONG_LABEL = 14  # characters: three columns of longer ones do not fit into the width of one panel
 BAND_ALPHA = 0.12  # five bands over each other must stay apart
 
 
@@ -66,15 +67,16 @@ def episode_return(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
 
 def sample_efficiency(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     """Interquartile mean of the win rate over all runs and maps of the group at every mark."""
-    figure, (axes,) = panels(1, height=2.2, legend_rows=-(-len(group.algorithms) // 3))
     style = looks(study)
+    columns = _legend_columns([style[key].label for key in group.algorithms], wide=False)
+    figure, (axes,) = panels(1, height=2.2, legend_rows=-(-len(group.algorithms) // columns))
     for key in group.algorithms:
         curve = statistics.interval_curve(score_array(frame, study, group, algorithm=key), statistics.iqm)
         _line(axes, group, style[key], curve.value)
         axes.fill_between(group.marks, curve.low, curve.high, color=style[key].colour, alpha=BAND_ALPHA, linewidth=0)
     axes.set(ylabel="IQM win rate", xlabel="Environment steps", ylim=(-0.03, 1.03))
     steps_axis(axes, group, ticks=5)
-    _legend(figure, style, group, columns=3)
+    _legend(figure, style, group, columns=columns)
     over = f" over {len(group.maps)} maps" if len(group.maps) > 1 else f" on {group.maps[0]}"
     headline(
         figure,
@@ -202,10 +204,10 @@ def _curves(
     frame: pd.DataFrame, study: Study, group: Group, *, column: str, label: str, title: str, share_y: bool = True
 ) -> Figure:
     wide = len(group.maps) > 1
-    legend_rows = -(-len(group.algorithms) // (5 if wide else 3))
-    legend_columns = -(-len(group.algorithms) // legend_rows)  # rows of equal length
-    figure, axes_list = panels(len(group.maps), height=1.75 if wide else 2.2, legend_rows=legend_rows, share_y=share_y)
     style = looks(study)
+    legend_columns = _legend_columns([style[key].label for key in group.algorithms], wide=wide)
+    legend_rows = -(-len(group.algorithms) // legend_columns)
+    figure, axes_list = panels(len(group.maps), height=1.75 if wide else 2.2, legend_rows=legend_rows, share_y=share_y)
     for index, (axes, name) in enumerate(zip(axes_list, group.maps, strict=True)):
         for key in group.algorithms:
             scores = score_array(frame, study, group, algorithm=key, column=column)[:, index]  # (R, T)
@@ -299,6 +301,12 @@ def _algorithm_rows(axes: Axes, style: dict[str, Look], keys: tuple[str, ...] | 
     axes.set_ylim(max(len(keys), 1) - 0.45, -0.55)  # first algorithm on top
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
+
+
+def _legend_columns(labels: list[str], *, wide: bool) -> int:
+    """As many as the figure has room for, in rows of about equal length."""
+    most = 5 if wide else 3 if max(map(len, labels)) <= LONG_LABEL else 2
+    return -(-len(labels) // -(-len(labels) // most))
 
 
 def _legend(figure: Figure, style: dict[str, Look], group: Group, *, columns: int) -> None:

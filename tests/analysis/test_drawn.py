@@ -509,6 +509,17 @@ def test_many_panels_and_a_long_legend(tmp_path: Path) -> None:
     assert first == second  # also an empty panel has the height of a row
 
 
+@pytest.mark.parametrize("name", ["win_rate", "sample_efficiency"])
+def test_a_legend_of_long_names_stays_in_a_narrow_figure(tmp_path: Path, name: str) -> None:
+    frame, study = many(tmp_path)
+    labels = dict.fromkeys(study.algorithms, "QMIX (published)")
+    long = replace(study, algorithms={key: replace(a, label=labels[key]) for key, a in study.algorithms.items()})
+    figure = figures.DRAW[name](frame, long, long.groups["smac"])
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert columns(figure) == 2 and figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+
+
 @pytest.mark.parametrize("group", ["smac", "matrix"])
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_drawn_over_anything_else(data: tuple[pd.DataFrame, Study], name: str, group: str) -> None:
