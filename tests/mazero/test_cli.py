@@ -5,8 +5,9 @@ import json
 import pytest
 
 from analysis.study import STUDIES, load_study
-from mazero import bench
-from mazero.bench import multiply_adds
+from mazero.bench.flops import multiply_adds
+from mazero.bench.search_speed import search_line
+from mazero.bench.update_speed import update_anchors, update_line
 from mazero.cli import run
 from mazero.networks import MAZeroNetwork, NetworkConfig
 from tests.mazero.tiny import TINY
@@ -182,12 +183,12 @@ def test_warm_up_plays_every_kind_of_map_of_the_quickstart(capsys):
 def test_figures_of_another_machine_are_told_without_a_ratio():
     row = {"map": "3m", "batch": 4, "num_simulations": 100, "num_sampled_actions": 10, "simulations_per_second": 2090.0,
            "share": {"tree": 1.0}, "inference_gflops": 1.0, "anchor_simulations_per_second": 1045}  # fmt: skip
-    line = bench._search_line(row)
+    line = search_line(row)
     assert "authors' code, 2-core Xeon 2.5 GHz: 1,045/s" in line and " x " not in line
     row = {"map": "3m", "num_simulations": 50, "batch": 256, "updates_per_env_step": 0.5, "target_seconds": 3.75,
            "optimisation_step_seconds": 0.23, "updates_per_second": 0.2, "env_steps_per_second": 0.4,
            "share": {"targets": 1.0}}  # fmt: skip
-    line = bench._update_line(row | bench._update_anchors(row))
+    line = update_line(row | update_anchors(row))
     assert "2-core Xeon 2.5 GHz: targets 7.50 s, step 0.46 s, all 8.08 s" in line and " x " not in line
 
 
@@ -196,6 +197,7 @@ def test_figures_of_another_machine_are_told_without_a_ratio():
     [
         (["--batch", "0"], "--batch takes positive integers, got 0"),
         (["--repeats", "0"], "--repeats must be at least 1"),
+        (["--end-to-end", "0"], "--end-to-end takes a budget of at least 1 environment step, got 0"),
         (["--map", "3mm"], "an update is measured on one map"),
         (["--map", "3mm", "--only", "search"], "3m"),
         (["--num-simulations", "4", "8"], "4, 8: give one of each, or --only search"),

@@ -5,11 +5,11 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mazero.bench.flops import step_multiply_adds
+from mazero.bench.step import random_batch, step_line, step_speed
 from mazero.config import PRESETS, LossConfig, MAZeroConfig
-from mazero.flops import step_multiply_adds
 from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork, NetworkConfig
-from mazero.step_bench import random_batch, step_line, step_speed
 from tests.mazero.learning.test_step import doubled, make_batch
 from training.config import apply_overrides, load_preset
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 import envs
+from mazero.bench.flops import step_multiply_adds
 from mazero.config import MAZeroConfig
-from mazero.flops import step_multiply_adds
 from mazero.learner import optimise
 from mazero.losses import Batch, plain_loss
 from mazero.networks import MAZeroNetwork

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from mazero import cli, endtoend
-from mazero.endtoend import fill, run_speed
+from mazero import cli
+from mazero.bench import whole_run
+from mazero.bench.whole_run import fill, run_speed
 from mazero.replay import FIELDS
 from tests.mazero.tiny import TINY, tiny_config, tiny_learner
 
@@ -14,7 +15,7 @@ PERIOD = ("targets.search_reuse=period", "targets.reanalyze_ratio=1.0", "targets
 
 
 def test_a_replay_is_filled_with_whole_episodes_again_and_again(monkeypatch):
-    monkeypatch.setattr(endtoend, "SEED_STEPS", 80)
+    monkeypatch.setattr(whole_run, "SEED_STEPS", 80)
     learner = tiny_learner()
     fill(learner, 333)
     replay = learner.replay
@@ -35,7 +36,7 @@ def test_a_run_is_as_slow_as_its_parts():
     rates = []
     for part in row["parts"]:
         assert part["env_steps"] >= 5 / 0.1 - 4  # five updates at a tenth of one per step, four steps at a time
-        assert sum(part["share"].values()) == pytest.approx(1) and set(part["share"]) == set(endtoend.PHASES)
+        assert sum(part["share"].values()) == pytest.approx(1) and set(part["share"]) == set(whole_run.PHASES)
         assert part["env_steps_per_hour"] == 3600 * part["env_steps"] / part["wall_seconds"] > 0
         assert part["cpu_seconds"] > 0
         made, asked = part["searches_made_per_env_step"], part["searches_asked_per_env_step"]
@@ -43,6 +44,14 @@ def test_a_run_is_as_slow_as_its_parts():
         rates.append(part["env_steps_per_hour"])
     assert row["env_steps_per_hour"] == pytest.approx(3 / sum(1 / rate for rate in rates))
     assert len(lines) == 4 and lines[-1].startswith("matrix_1: ")
+
+
+@pytest.mark.parametrize("settings", [(), (*PERIOD, "targets.reanalyze_ratio=0.0")])
+def test_where_no_searches_are_counted_none_are_told(settings):
+    lines = []
+    row = run_speed(tiny_config(*settings), "matrix_1", 150, device="cpu", report=lines.append)
+    assert not any("searches" in key for part in row["parts"] for key in part)
+    assert "searches" not in "".join(lines) and "update" in lines[0]
 
 
 def test_the_command_takes_the_preset_as_it_is(tmp_path, capsys):

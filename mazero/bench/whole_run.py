@@ -31,18 +31,19 @@ def run_speed(
     """Speed of a run of `budget` environment steps, evaluations left out.
 
     Returns: `env_steps_per_hour` of the whole budget; for each part of it (`parts`) the size of its replay, env steps,
-    wall and CPU seconds, the share of each phase, searches asked for and made; the largest memory so far, MB.
+    wall and CPU seconds, the share of each phase and, where a target network searches a position once, how many
+    searches were asked for and made.
     """
     parts = []
     for part in range(PARTS):
         size = round(budget * (part + 0.5) / PARTS)
         row = _part(config, name, budget, size, device)
         parts.append(row)
-        report(
-            f"{name} with {row['replay_size']:,} transitions: {row['env_steps_per_hour']:,.0f} env steps/hour "
-            f"({', '.join(f'{phase} {share:.0%}' for phase, share in row['share'].items())}; "
-            f"{row['searches_made_per_env_step']:.1f} searches a step, {row['searches_saved']:.0%} saved)"
-        )
+        facts = [", ".join(f"{phase} {share:.0%}" for phase, share in row["share"].items())]
+        if "searches_saved" in row:
+            facts.append(f"{row['searches_made_per_env_step']:.1f} searches a step, {row['searches_saved']:.0%} saved")
+        speed = f"{row['env_steps_per_hour']:,.0f} env steps/hour"
+        report(f"{name} with {row['replay_size']:,} transitions: {speed} ({'; '.join(facts)})")
     rate = PARTS / sum(1 / row["env_steps_per_hour"] for row in parts)
     report(f"{name}: {rate:,.0f} env steps/hour over {budget:,} steps on {torch.get_num_threads()} thread(s)")
     return {"map": name, "budget": budget, "env_steps_per_hour": rate, "parts": parts}
@@ -64,18 +65,22 @@ def _part(config: MAZeroConfig, name: str, budget: int, size: int, device: str) 
     metrics = learner.drain_metrics()
     spent = {phase: metrics[f"{phase}_seconds"] for phase in PHASES}
     steps = learner.env_steps - steps
-    made, asked = (metrics.get(f"searches_{what}", float("nan")) for what in ("made", "asked"))
-    return {
+    row = {
         "replay_size": size,
         "env_steps": steps,
         "wall_seconds": wall,
         "cpu_seconds": cpu,
         "env_steps_per_hour": 3600 * steps / wall,
         "share": {phase: value / sum(spent.values()) for phase, value in spent.items()},
-        "searches_asked_per_env_step": asked / steps,
-        "searches_made_per_env_step": made / steps,
-        "searches_saved": 1 - made / asked,
     }
+    asked, made = (metrics.get(f"searches_{what}", 0.0) for what in ("asked", "made"))
+    if asked:
+        row |= {
+            "searches_asked_per_env_step": asked / steps,
+            "searches_made_per_env_step": made / steps,
+            "searches_saved": 1 - made / asked,
+        }
+    return row
 
 
 def learner_on(config: MAZeroConfig, name: str, budget: int, *, device: str) -> MAZeroLearner:
