@@ -40,9 +40,17 @@ SCORES = {"puct": "mazero.search.select:best_child"}  # MuZero's rule on advanta
 
 
 def check_name(field: str, name: object, known: Mapping[str, str]) -> None:
-    """Raises: ValueError unless `name` is known or looks like `module:function`."""
-    if not isinstance(name, str) or (name not in known and not all(name.partition(":"))):
+    """Raises: ValueError unless `name` is known, or the `module:function` that it names is there."""
+    if isinstance(name, str) and name in known:  # these are imported by the first search
+        return
+    if not isinstance(name, str) or not all(name.partition(":")):
         raise ValueError(f"{field} must be one of {', '.join(known)}, or module:function, got {name!r}")
+    try:
+        rule = find(name, known)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{field} must name a function that can be imported, got {name!r}: {error}") from error
+    if not callable(rule):
+        raise ValueError(f"{field} must name a function, got {name!r}, a {type(rule).__name__}")
 
 
 def find(name: str, known: Mapping[str, str]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numba
 import numpy as np
@@ -17,6 +18,8 @@ from tests.mazero.search.models import hash_model
 from tests.mazero.search.test_reference import assert_same
 
 WORKSPACE = Workspace()
+
+BY_PATH = "mazero.search.select:best_child"  # puct, under a name that nobody knows
 
 
 def distinct(policy, k, rng):
@@ -170,14 +173,19 @@ def test_names_of_rules():
         assert str(error.value) == message
     with pytest.raises(ValueError, match=r"^score must be one of puct, or module:function, got 'policy'$"):
         SearchConfig(score="policy")
-    with pytest.raises(ModuleNotFoundError):
-        rules.find("nowhere.at_all:rule", rules.SCORES)
-    assert trees.constants(SearchConfig(proposal="gumbel", score="a:b"))[-2:] == ("gumbel", "a:b")
+    for name, fault in (
+        ("nowhere.at_all:rule", "that can be imported, got 'nowhere.at_all:rule': No module named 'nowhere'"),
+        ("mazero.search.select:worst_child", "that can be imported, got 'mazero.search.select:worst_child': module "),
+        ("mazero.search.tree:ROOT", "got 'mazero.search.tree:ROOT', a int"),
+    ):
+        with pytest.raises(ValueError, match=rf"^score must name a function,? {re.escape(fault)}"):
+            SearchConfig(score=name)
+    assert trees.constants(SearchConfig(proposal="gumbel", score=BY_PATH))[-2:] == ("gumbel", BY_PATH)
 
 
 def test_the_reference_says_what_it_does_not_know():
     recurrent_fn, make_root = hash_model(1, 2)
     seeds = np.arange(1, dtype=np.uint64)
-    for config in (SearchConfig(proposal="gumbel"), SearchConfig(score="a:b")):
+    for config in (SearchConfig(proposal="gumbel"), SearchConfig(score=BY_PATH)):
         with pytest.raises(ValueError, match="the reference knows proposal policy and score puct, got"):
             reference_search(recurrent_fn, make_root(1), config, seeds, noise=False)
