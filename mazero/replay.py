@@ -39,6 +39,17 @@ FIELDS = tuple(f.name for f in fields(Episode))
 SEARCH_FIELDS = ("search_value", "predicted_value", "num_children", "joint_actions", "visit_counts", "q", "importance")
 
 
+def reserve(arrays: dict[str, np.ndarray], rows: dict[str, np.ndarray], used: int, size: int) -> None:
+    """Makes room for `size` rows like `rows` in arrays of the same names, which double and keep the first `used`."""
+    for name, value in rows.items():
+        old = arrays.get(name)
+        if old is None or len(old) < size:
+            grown = np.zeros((max(1024, 2 * size), *value.shape[1:]), value.dtype)
+            if old is not None:
+                grown[:used] = old[:used]
+            arrays[name] = grown
+
+
 class Replay:
     """Episodes in flat arrays, and who is drawn.
 
@@ -72,7 +83,7 @@ class Replay:
         new["priority"] = np.full(length, top)
         new["episode_start"] = np.full(length, self.size)
         new["episode_end"] = np.full(length, self.size + length)
-        self._reserve(new, self.size + length)
+        reserve(self._arrays, new, self.size, self.size + length)
         for name, rows in new.items():
             self._arrays[name][self.size : self.size + length] = rows
         self.size += length
@@ -136,15 +147,6 @@ class Replay:
         table = state["rows"]
         self.dropped, self.size = table.first, table.end - table.first
         self._arrays = {k: v.copy() for k, v in (table.read(table.first) | state["changing"]).items()}
-
-    def _reserve(self, rows: dict[str, np.ndarray], size: int) -> None:
-        for name, value in rows.items():
-            old = self._arrays.get(name)
-            if old is None or len(old) < size:
-                grown = np.zeros((max(1024, 2 * size), *value.shape[1:]), value.dtype)
-                if old is not None:
-                    grown[: self.size] = old[: self.size]
-                self._arrays[name] = grown
 
     def _forget(self) -> None:
         """Drop the oldest episodes until a tenth of the capacity is free again (so that copying stays rare)."""

@@ -10,8 +10,8 @@ import torch
 
 from mazero.config import MAZeroConfig
 from mazero.inference import Model
-from mazero.replay import Replay
-from mazero.search import SearchResult, Workspace, search
+from mazero.replay import Replay, reserve
+from mazero.search import SearchResult, Workspace, draws, search
 from training.errors import Diverged
 
 
@@ -122,39 +122,31 @@ class PeriodSearches:
 
     def find(self, replay: Replay, positions: np.ndarray) -> dict[str, np.ndarray]:
         """SEARCH_FIELDS, one row a position."""
-        at = self._align(replay, positions)
-        new = np.flatnonzero(self._row[at] < 0)
+        self._follow(replay)
+        new = positions[self._row[positions] < 0]
         if new.size:
-            seeds = position_seeds(self._seed, self.period, replay.dropped + positions[new])
-            found = _search_positions(replay, positions[new], seeds, self._model, self._config, self._workspace)
-            self._row[at[new]] = self._count + np.arange(new.size)
-            self._keep(found, new.size)
-        self._asked += len(at)
-        self._made += int((~self._known[at]).sum())
-        self._known[at] = True
-        return {name: rows[self._row[at]] for name, rows in self._rows.items()}
+            seeds = position_seeds(self._seed, self.period, replay.dropped + new)
+            found = _search_positions(replay, new, seeds, self._model, self._config, self._workspace)
+            end = self._count + new.size
+            reserve(self._rows, found, self._count, end)
+            for name, rows in found.items():
+                self._rows[name][self._count : end] = rows
+            self._row[new] = np.arange(self._count, end)
+            self._count = end
+        self._asked += len(positions)
+        self._made += int((~self._known[positions]).sum())
+        self._known[positions] = True
+        return {name: rows[self._row[positions]] for name, rows in self._rows.items()}
 
-    def _align(self, replay: Replay, positions: np.ndarray) -> np.ndarray:
-        """Where positions stand in `_row` and `_known`, which grow with the replay (and lose what it drops)."""
+    def _follow(self, replay: Replay) -> None:
+        """Lets `_row` and `_known` grow with the replay, and lose what it dropped."""
         gone = min(max(0, replay.dropped - self._first), len(self._row))
         missing = replay.size - (len(self._row) - gone)
+        if not gone and not missing:
+            return
         self._row = np.concatenate((self._row[gone:], np.full(missing, -1, np.int32)))
         self._known = np.concatenate((self._known[gone:], np.zeros(missing, np.bool_)))
         self._first = replay.dropped
-        return positions
-
-    def _keep(self, found: dict[str, np.ndarray], count: int) -> None:
-        """Append rows to the arrays, which double when they are full."""
-        end = self._count + count
-        for name, rows in found.items():
-            old = self._rows.get(name)
-            if old is None or len(old) < end:
-                grown = np.empty((max(1024, 2 * end), *rows.shape[1:]), rows.dtype)
-                if old is not None:
-                    grown[: self._count] = old[: self._count]
-                self._rows[name] = grown
-            self._rows[name][self._count : end] = rows
-        self._count = end
 
     def drain_counts(self) -> dict[str, float]:
         """Positions asked for since the last call (`searches_asked`) and searched for them (`searches_made`)."""
@@ -183,15 +175,9 @@ class PeriodSearches:
 
 def position_seeds(seed: np.uint64, period: int, positions: np.ndarray) -> np.ndarray:
     """Seeds of searches (M,) uint64: two rounds of splitmix64's finaliser over run, period and position (M,)."""
-    golden = np.uint64(0x9E3779B97F4A7C15)
-
-    def mix(x: np.ndarray) -> np.ndarray:
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
-
-    of_period = mix(np.array([seed]) + golden * np.array([period + 1], np.uint64))
-    return mix(of_period + golden * (positions.astype(np.uint64) + np.uint64(1)))
+    mix = getattr(draws.mix, "py_func", draws.mix)  # as Python, it takes arrays
+    of_period = mix(np.array([seed]) + draws.GOLDEN * np.array([period + 1], np.uint64))
+    return mix(of_period + draws.GOLDEN * (positions.astype(np.uint64) + np.uint64(1)))
 
 
 def _search_positions(
