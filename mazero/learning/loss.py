@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 import torch
@@ -24,12 +24,13 @@ logger = logging.getLogger(__name__)
 
 # The plan last used for a network: memory for batches of one size.
 _plans: WeakKeyDictionary[MAZeroNetwork, LearningStep] = WeakKeyDictionary()
+_refused: WeakSet[MAZeroNetwork] = WeakSet()  # networks of other parts, of which one line was said
 
 
 def plan_for(network: MAZeroNetwork, batch: Batch) -> LearningStep | None:
     """Memory and plan for a batch, or None where plain torch has to do it: elsewhere than in training on a CPU."""
     obs = batch.obs
-    if not network.training or not usable(obs) or obs.requires_grad:
+    if not network.training or not usable(obs) or obs.requires_grad or network in _refused:
         return None
     size, steps = batch.action.shape[:2]
     plan = _plans.get(network)
@@ -38,7 +39,8 @@ def plan_for(network: MAZeroNetwork, batch: Batch) -> LearningStep | None:
         try:
             plan = LearningStep(network, size, steps)
         except ValueError as error:
-            logger.info("learning in plain torch: %s", error)
+            _refused.add(network)
+            logger.warning("learning in plain torch, which is slower: %s", error)
             return None
         _plans[network] = plan
     return plan

@@ -137,3 +137,10 @@ def test_rows_show_one_memory_to_torch_and_numba():
     memory.arrays[0][1, 0] = 2.0
     np.testing.assert_array_equal(memory.array, [[0, 0], [2, 0], [3, 3]])
     assert memory.tensor.data_ptr() == memory.array.ctypes.data
+
+
+def test_a_network_of_other_parts_is_told_once(caplog):
+    net = make_network(mlp_sizes=())
+    for _ in range(3):
+        assert door.plan_for(net, make_batch(net)) is None
+    assert [record.message.split(":")[0] for record in caplog.records] == ["learning in plain torch, which is slower"]
