@@ -94,7 +94,7 @@ def draw(record: dict, speeds: list[dict]) -> Figure:
                 size = [part["replay_size"] / 1000 for part in row["parts"]]
                 share = [part["searches_saved"] for part in row["parts"]]
                 saved.plot(size, share, "o-", markersize=3, label=f"{speed['preset']}, {row['map']}")
-        saved.set(title="Searches saved", xlabel="transitions in the replay, thousands", ylim=(0, 1))
+        saved.set(title="Searches saved", xlabel="transitions, thousands", ylim=(0, 1))
         saved.legend(fontsize=6, frameon=False)
         figure.suptitle(
             f"{record['map']}: {record['positions']} positions of a trained policy, {record['repeats']} searches each "
