@@ -44,9 +44,6 @@ class NetworkConfig:
     """Value and reward are distributions over the integers -support..support, after h(x)."""
     stacked_observations: int = 1
     """How many of the last observations, concatenated, make the input."""
-    change_scale: float = 0.0
-    """0: the observations as they are. s > 0: in the place of every one but the last, s times the change from it to the
-    next (a departure): who was hit, and who moved, need not be learned as small differences of large inputs."""
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.attention_heads:
@@ -56,8 +53,6 @@ class NetworkConfig:
         for name in ("hidden_size", "head_size", "attention_heads", "support", "stacked_observations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.change_scale < math.inf:
-            raise ValueError(f"change_scale must be at least 0 and finite, got {self.change_scale}: 0 leaves frames alone")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}: it is the share of features dropped")
 

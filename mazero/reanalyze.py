@@ -45,7 +45,7 @@ def make_batch(
     beyond = rng.integers(0, n_actions, action.shape) if config.targets.padding_action == "random" else 0
     action = np.where(real[:, :-1, None], action, beyond)
     reward = np.where(real[:, :-1], replay.reward[inside[:, :-1]], 0.0)
-    obs = replay.stacked_obs(inside, config.network.stacked_observations, config.network.change_scale)
+    obs = replay.stacked_obs(inside, config.network.stacked_observations)
 
     stored = {name: getattr(replay, name)[inside] for name in SEARCH_FIELDS}
     if config.targets.reanalyze_ratio > 0:
@@ -114,7 +114,7 @@ def _value_targets(
     if needed.any():
         unique, inverse = np.unique(inside[needed], return_inverse=True)
         if settings.value_bootstrap == "predicted":
-            values = _predict_values(target, replay.stacked_obs(unique, config.network.stacked_observations, config.network.change_scale))
+            values = _predict_values(target, replay.stacked_obs(unique, config.network.stacked_observations))
         elif settings.value_bootstrap == "searched":
             values = searches.find(replay, unique)["search_value"]
         else:

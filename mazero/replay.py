@@ -8,9 +8,7 @@ operation at these sizes).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,20 +37,6 @@ class Episode:
 
 FIELDS = tuple(f.name for f in fields(Episode))
 SEARCH_FIELDS = ("search_value", "predicted_value", "num_children", "joint_actions", "visit_counts", "q", "importance")
-
-
-def join_frames(frames: Sequence[np.ndarray], change_scale: float) -> np.ndarray:
-    """The last observations as the network sees them, oldest first.
-
-    Args:
-      frames: D arrays (..., O).    change_scale: 0 joins them as they are; s > 0 puts s times the change from each to the
-        next in the place of all but the last.
-    Returns: (..., D * O).
-    """
-    if change_scale:
-        changes = [change_scale * (after - before) for before, after in pairwise(frames)]
-        frames = [*changes, frames[-1]]
-    return np.concatenate(tuple(frames), axis=-1)
 
 
 def reserve(arrays: dict[str, np.ndarray], rows: dict[str, np.ndarray], used: int, size: int) -> None:
@@ -130,7 +114,7 @@ class Replay:
         """Transitions collected since those at `positions`, themselves included; both (B,) int64."""
         return self.size - positions
 
-    def stacked_obs(self, positions: np.ndarray, depth: int, change_scale: float = 0.0) -> np.ndarray:
+    def stacked_obs(self, positions: np.ndarray, depth: int) -> np.ndarray:
         """Last `depth` observations, oldest first, the first of an episode repeated at its start.
 
         Args: positions: (...,) int64.    Returns: (..., n, depth * O) float32.
@@ -139,7 +123,7 @@ class Replay:
             return self.obs[positions]
         start = self.episode_start[positions]
         frames = [self.obs[np.maximum(positions - back, start)] for back in range(depth - 1, -1, -1)]
-        return join_frames(frames, change_scale)
+        return np.concatenate(frames, axis=-1)
 
     def write_search(self, positions: np.ndarray, search: dict[str, np.ndarray]) -> None:
         """Replace stored searches; `search` holds SEARCH_FIELDS with one row a position."""

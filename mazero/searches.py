@@ -188,7 +188,7 @@ def _search_positions(
     config: MAZeroConfig,
     workspace: Workspace | None,
 ) -> dict[str, np.ndarray]:
-    obs = replay.stacked_obs(positions, config.network.stacked_observations, config.network.change_scale)
+    obs = replay.stacked_obs(positions, config.network.stacked_observations)
     found = search_observations(
         model, obs, replay.available[positions], config, seeds=seeds, noise=True, workspace=workspace
     )

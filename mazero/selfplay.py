@@ -9,7 +9,7 @@ import numpy as np
 from envs.interface import VectorEnv
 from mazero.config import MAZeroConfig
 from mazero.inference import Model
-from mazero.replay import FIELDS, Episode, join_frames
+from mazero.replay import FIELDS, Episode
 from mazero.search import SearchResult, Workspace
 from mazero.searches import search_fields, search_observations
 from training.greedy import best_of
@@ -18,8 +18,8 @@ from training.greedy import best_of
 class ObservationStack:
     """The last `depth` observations of every slot, oldest first; a new episode repeats its first one."""
 
-    def __init__(self, depth: int, change_scale: float = 0.0) -> None:
-        self.depth, self._change_scale = depth, change_scale
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
         self._frames: np.ndarray | None = None  # (depth, B, n, O)
 
     def push(self, obs: np.ndarray, fresh: np.ndarray) -> np.ndarray:
@@ -29,7 +29,7 @@ class ObservationStack:
         else:
             self._frames = np.concatenate((self._frames[1:], obs[None]))
             self._frames[:, fresh] = obs[fresh]
-        return join_frames(self._frames, self._change_scale)
+        return np.concatenate(tuple(self._frames), axis=-1)
 
     def state_dict(self) -> dict[str, Any]:
         """The frames."""
@@ -74,7 +74,7 @@ class SelfPlay:
     def __init__(self, env: VectorEnv, config: MAZeroConfig, *, env_seed: int) -> None:
         self.env, self.config = env, config
         self.env.reset(env_seed)
-        self._stack = ObservationStack(config.network.stacked_observations, config.network.change_scale)
+        self._stack = ObservationStack(config.network.stacked_observations)
         self._fresh = np.ones(env.num_envs, np.bool_)
         self._rows: list[list[dict[str, np.ndarray]]] = [[] for _ in range(env.num_envs)]
         self._workspace = Workspace()
@@ -155,13 +155,12 @@ class SearchPolicy:
     ) -> None:
         self._model, self._config, self._rng = model, config, rng
         self._num_simulations = num_simulations
-        self._stack = ObservationStack(config.network.stacked_observations, config.network.change_scale)
+        self._stack = ObservationStack(config.network.stacked_observations)
         self._workspace = Workspace()
 
     def start(self, num_envs: int) -> None:
         """Forget the observations of earlier episodes."""
-        network = self._config.network
-        self._stack = ObservationStack(network.stacked_observations, network.change_scale)
+        self._stack = ObservationStack(self._stack.depth)
 
     def act(self, env: VectorEnv) -> np.ndarray:
         """Joint actions (B, n); finished slots are not searched and get action 0."""
@@ -186,12 +185,12 @@ class NetworkPolicy:
     """Decentralised execution: every agent takes its own most likely available action, without search."""
 
     def __init__(self, model: Model, config: MAZeroConfig) -> None:
-        self._model, self._settings = model, config.network
+        self._model, self._depth = model, config.network.stacked_observations
         self.start(0)
 
     def start(self, num_envs: int) -> None:
         """Forget the observations of earlier episodes."""
-        self._stack = ObservationStack(self._settings.stacked_observations, self._settings.change_scale)
+        self._stack = ObservationStack(self._depth)
         self._rng = np.random.default_rng(0)  # for equal logits: the same episodes are played the same way
 
     def act(self, env: VectorEnv) -> np.ndarray:

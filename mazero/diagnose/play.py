@@ -111,7 +111,7 @@ def record(
       num_simulations: N, if other than the config's.
     """
     env.reset(seed)
-    stack, workspace = ObservationStack(config.network.stacked_observations, config.network.change_scale), Workspace()
+    stack, workspace = ObservationStack(config.network.stacked_observations), Workspace()
     steps: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
     while not env.finished.all():
         running = np.flatnonzero(~env.finished)
