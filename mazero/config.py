@@ -124,8 +124,6 @@ class LossConfig:
     """exp(advantage / alpha) is cut off here."""
     policy_weight: str = "visits"
     """w(c): `visits` = n_c / N (the release's "sharp"); `importance` = pi beta_hat / beta (its "raw")."""
-    reward: float = 1.0
-    """Weight of the reward's part; the policy's has weight 1."""
     value: float = 0.25
     consistency: float = 2.0
     consistency_beyond_end: bool = False
@@ -138,7 +136,7 @@ class LossConfig:
         for name in ("awpo_alpha", "weight_cap"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("reward", "value", "consistency"):
+        for name in ("value", "consistency"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}: it is the weight of a loss")
         _require_one_of(self, "policy_weight", POLICY_WEIGHTS)
