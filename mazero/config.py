@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mazero.inference import InferenceConfig
@@ -31,10 +31,6 @@ class SelfPlayConfig:
     """Episodes side by side; one vector step adds as many environment steps."""
     temperature: float = 1.0
     """Actions are drawn with probability proportional to visit count ** (1 / temperature)."""
-    calm: float | None = None
-    """Share of temperature and root noise that is left once `calm_steps` environment steps were collected; both fall in
-    a straight line until then. null: they stay as they are."""
-    calm_steps: int = 10_000
     observation: str = "mazero"
     """Observation family of the environment, `mazero` or `smac`."""
 
@@ -201,15 +197,3 @@ class MAZeroConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
-
-    def at(self, env_steps: int) -> MAZeroConfig:
-        """The same with temperature and noise as they are after `env_steps`."""
-        settings = self.self_play
-        if settings.calm is None:
-            return self
-        left = 1.0 - (1.0 - settings.calm) * min(1.0, env_steps / settings.calm_steps)
-        return replace(
-            self,
-            self_play=replace(settings, temperature=settings.temperature * left),
-            search=replace(self.search, noise_fraction=self.search.noise_fraction * left),
-        )

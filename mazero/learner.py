@@ -152,7 +152,7 @@ class MAZeroLearner:
         learning = self.replay.size >= self.config.replay.start
         began = time.perf_counter()
         ended = self.self_play.step(
-            self.model, self.config.at(self.env_steps), explore=not learning, search_rng=self.streams.search, actor_rng=self.streams.actor
+            self.model, explore=not learning, search_rng=self.streams.search, actor_rng=self.streams.actor
         )
         self._seconds["self_play"] += time.perf_counter() - began
         self.env_steps += self.self_play.env.num_envs
@@ -243,7 +243,7 @@ class MAZeroLearner:
             self._next_target.load_state_dict(self.player.state_dict())
             self.target_model.weights_changed()
             if isinstance(self.searches, PeriodSearches):
-                self.searches.renew(self.config.at(self.env_steps))
+                self.searches.renew()
         values = torch.stack(list(scalars.values())).tolist()  # one transfer
         facts = dict(zip(scalars, values, strict=True))
         require_finite(facts)

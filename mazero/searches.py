@@ -115,10 +115,9 @@ class PeriodSearches:
         self._known = np.empty(0, np.bool_)  # whether a position was asked for in this period
         self._count = 0
 
-    def renew(self, config: MAZeroConfig) -> None:
-        """The target network has changed; searches now are as `config` says."""
+    def renew(self) -> None:
+        """The target network has changed."""
         self.period += 1
-        self._config = config
         self._forget()
 
     def find(self, replay: Replay, positions: np.ndarray) -> dict[str, np.ndarray]:

@@ -80,13 +80,7 @@ class SelfPlay:
         self._workspace = Workspace()
 
     def step(
-        self,
-        model: Model,
-        config: MAZeroConfig,
-        *,
-        explore: bool,
-        search_rng: np.random.Generator,
-        actor_rng: np.random.Generator,
+        self, model: Model, *, explore: bool, search_rng: np.random.Generator, actor_rng: np.random.Generator
     ) -> list[tuple[Episode, dict[str, float]]]:
         """Search, act, and return the episodes that ended with their outcome (return, length, won).
 
@@ -99,7 +93,7 @@ class SelfPlay:
             model,
             obs,
             env.available_actions,
-            config,
+            self.config,
             seeds=search_rng.integers(0, 2**64, env.num_envs, dtype=np.uint64),
             noise=True,
             workspace=self._workspace,
@@ -107,7 +101,7 @@ class SelfPlay:
         if explore:
             child = draw_uniformly(result, actor_rng)
         else:
-            child = draw_children(result, temperature=config.self_play.temperature, rng=actor_rng)
+            child = draw_children(result, temperature=self.config.self_play.temperature, rng=actor_rng)
         action = result.joint_actions[np.arange(env.num_envs), child]  # (B, n)
         before = {"obs": env.obs.copy(), "available": env.available_actions.copy(), "action": action.astype(np.int16)}
         before.update(search_fields(result))
