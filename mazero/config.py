@@ -155,9 +155,6 @@ class OptimiserConfig:
     updates_per_env_step: float = 0.5
     final_learning_rate: float | None = None
     """Linear decay over all planned updates ends here; null keeps the rate constant."""
-    weight_average: float = 0.0
-    """What an exponential average of the weights keeps at every update; the average then plays, is evaluated and becomes
-    the target network (a departure). 0: the weights themselves, as released."""
     precision: str = "float32"
     """Of the matrix products of an update, `float32` or `bfloat16` (a departure; pays on a GPU only)."""
 
@@ -165,10 +162,6 @@ class OptimiserConfig:
         for name in ("learning_rate", "adam_epsilon", "gradient_norm", "updates_per_env_step"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if not 0 <= self.weight_average < 1:
-            raise ValueError(
-                f"weight_average must lie in [0, 1), got {self.weight_average}: it is what the average keeps at an update"
-            )
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         _require_one_of(self, "precision", PRECISIONS)

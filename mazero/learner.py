@@ -20,7 +20,7 @@ from mazero.config import MAZeroConfig
 from mazero.inference import make_model
 from mazero.losses import Batch, batch_loss
 from mazero.networks import MAZeroNetwork
-from mazero.optimiser import Adam, average_weights, clip_gradients
+from mazero.optimiser import Adam, clip_gradients
 from mazero.reanalyze import make_batch
 from mazero.replay import Replay
 from mazero.search import Workspace
@@ -116,14 +116,11 @@ class MAZeroLearner:
             config.network, obs_size=info.obs_size, n_agents=info.n_agents, n_actions=info.n_actions
         ).to(device)
         self.network.eval()
-        self.player = self.network  # plays and is copied into the target network
-        if config.optimiser.weight_average:
-            self.player = copy.deepcopy(self.network).requires_grad_(False)
         # The target network in use is one period old: `_next_target` waits for the period to end.
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._next_target = copy.deepcopy(self.target)
         # As search sees them: these follow the weights of the networks.
-        self.model = make_model(self.player, config.inference)
+        self.model = make_model(self.network, config.inference)
         self.target_model = make_model(self.target, config.inference)
         self.reanalyze_workspace = Workspace()
         self.searches = self._make_searches()
@@ -227,8 +224,6 @@ class MAZeroLearner:
         self.network.train()
         predicted, scalars = optimise(self.network, self.optimiser, batch, self.config)
         self.network.eval()
-        if self.player is not self.network:
-            average_weights(self.player, self.network, share=settings.weight_average, updates=self.updates)
         self.model.weights_changed()
         self._seconds["update"] += time.perf_counter() - began
         return predicted, scalars
@@ -240,7 +235,7 @@ class MAZeroLearner:
         self.updates += 1
         if self.updates % self.config.targets.target_interval == 0:
             self.target.load_state_dict(self._next_target.state_dict())
-            self._next_target.load_state_dict(self.player.state_dict())
+            self._next_target.load_state_dict(self.network.state_dict())
             self.target_model.weights_changed()
             if isinstance(self.searches, PeriodSearches):
                 self.searches.renew()
@@ -269,11 +264,11 @@ class MAZeroLearner:
 
     def policy_state(self) -> dict[str, Any]:
         """A copy of the network that plays."""
-        return {"network": {name: value.clone() for name, value in self.player.state_dict().items()}}
+        return {"network": {name: value.clone() for name, value in self.network.state_dict().items()}}
 
     def load_policy_state(self, state: dict[str, Any]) -> None:
         """Play with this network from now on."""
-        self.player.load_state_dict(state["network"])
+        self.network.load_state_dict(state["network"])
         self.model.weights_changed()
 
     def drain_metrics(self) -> dict[str, float]:
@@ -290,7 +285,6 @@ class MAZeroLearner:
         """Everything needed to go on exactly."""
         return {
             "network": self.network.state_dict(),
-            "player": None if self.player is self.network else self.player.state_dict(),
             "target": self.target.state_dict(),
             "next_target": self._next_target.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -307,8 +301,6 @@ class MAZeroLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
         self.network.load_state_dict(state["network"])
-        if self.player is not self.network:
-            self.player.load_state_dict(state["player"])
         self.target.load_state_dict(state["target"])
         self.model.weights_changed()
         self.target_model.weights_changed()

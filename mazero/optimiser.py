@@ -45,18 +45,6 @@ def as_one(tensors: Sequence[Tensor]) -> Tensor | None:
     return torch.as_strided(first, (total,), (1,)) if total <= held else None  # else neighbours by chance
 
 
-@torch.no_grad()
-def average_weights(average: torch.nn.Module, network: torch.nn.Module, *, share: float, updates: int) -> None:
-    """One step of the exponential average of weights, a <- s a + (1 - s) w with s = min(share, (1 + u) / (10 + u)).
-
-    Args:
-      average: moves towards `network`.    share: what it keeps in the long run.    updates: u, steps it has averaged;
-        the first ones weigh more, so that it leaves the first weights behind.
-    """
-    share = min(share, (1 + updates) / (10 + updates))
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - share)
-
-
 class Adam(torch.optim.Adam):
     """torch's fused Adam: the same arithmetic, state and `state_dict`; it looks its tensors up once.
 
