@@ -171,7 +171,7 @@ def _policy(arguments: argparse.Namespace, trained: Trained) -> NetworkPolicy | 
     if arguments.no_search:
         return NetworkPolicy(trained.model, trained.config)
     rng = np.random.default_rng(arguments.seed)
-    return SearchPolicy(trained.model, trained.config, rng=rng, num_simulations=arguments.num_simulations)
+    return SearchPolicy(trained.model, trained.config.evaluated(), rng=rng, num_simulations=arguments.num_simulations)
 
 
 def _warmup(arguments: argparse.Namespace) -> int:

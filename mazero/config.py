@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mazero.inference import InferenceConfig
@@ -16,6 +16,7 @@ PADDINGS = ("random", "zero")
 HALVINGS = ("dynamics", "state")
 POLICY_WEIGHTS = ("visits", "importance")
 PRECISIONS = ("float32", "bfloat16")
+OF_SEARCH = ("num_simulations", "num_sampled_actions", "pb_c_init")  # what evaluation may do otherwise
 
 
 def _require_one_of(settings: object, name: str, known: tuple[str, ...]) -> None:
@@ -173,6 +174,11 @@ class EvaluationConfig:
 
     num_simulations: int | None = None
     """N of the evaluation's search; null: as in training."""
+    num_sampled_actions: int | None = None
+    """K of the evaluation's search; null: as in training. Priors are shares of K draws: with K = 10 whatever was drawn
+    has a prior of at least a tenth, however unlikely the policy thinks it."""
+    pb_c_init: float | None = None
+    """c1 of the evaluation's search; null: as in training."""
     policy_only: bool = True
     """Also play every evaluation without search, each agent taking its most likely action (decentralised execution)."""
 
@@ -190,3 +196,14 @@ class MAZeroConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+
+    def __post_init__(self) -> None:
+        self.evaluated()  # checks its settings
+
+    def evaluated(self) -> MAZeroConfig:
+        """The same with the search of evaluation in the place of training's."""
+        changed = {name: value for name in OF_SEARCH if (value := getattr(self.evaluation, name)) is not None}
+        if not changed:
+            return self
+        evaluation = replace(self.evaluation, **dict.fromkeys(OF_SEARCH))
+        return replace(self, search=replace(self.search, **changed), evaluation=evaluation)

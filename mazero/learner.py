@@ -254,10 +254,9 @@ class MAZeroLearner:
     def evaluate(self, seed: int) -> dict[str, float]:
         """Greedy episodes with search; without search too, as `policy_win_rate` and `policy_return_mean`."""
         rng = np.random.default_rng([seed, 1])  # of the search; the episodes have the seed itself
-        settings = self.config.evaluation
-        policy = SearchPolicy(self.model, self.config, rng=rng, num_simulations=settings.num_simulations)
+        policy = SearchPolicy(self.model, self.config.evaluated(), rng=rng)
         result = evaluate(policy, self._eval_env, seed=seed)
-        if settings.policy_only:
+        if self.config.evaluation.policy_only:
             bare = evaluate(NetworkPolicy(self.model, self.config), self._eval_env, seed=seed)
             result |= {"policy_win_rate": bare["win_rate"], "policy_return_mean": bare["return_mean"]}
         return result

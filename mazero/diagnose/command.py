@@ -61,11 +61,12 @@ def diagnose(arguments: argparse.Namespace, run: dict[str, Any], trained: Traine
 
 def measured(trained: Trained, *, seed: int, num_simulations: int) -> list[Row]:
     """All rows: self-play's episodes, greedy ones with search for several N, and those without search."""
-    model, env, config = trained.model, trained.env, trained.config
-    depth = 2 * config.targets.unroll_steps
+    model, env = trained.model, trained.env
+    depth = 2 * trained.config.targets.unroll_steps
     rows: list[Row] = []
     for name in (SELF_PLAY, GREEDY):
         explore = name == SELF_PLAY
+        config = trained.config if explore else trained.config.evaluated()
         # Greedy episodes are the very ones of `evaluate` with this seed.
         rng = np.random.default_rng([seed, 1] if explore else seed)
         recording = record(model, env, config, seed=seed, rng=rng, explore=explore, num_simulations=num_simulations)
@@ -89,7 +90,7 @@ def _head(
 ) -> dict[str, Any]:
     """Whose policy it is, how it was played, and where both come from."""
     config, units = trained.config, unit_data(trained.env.info)
-    n = arguments.num_simulations or config.search.num_simulations
+    n = arguments.num_simulations or config.evaluated().search.num_simulations
     return {
         "run": str(arguments.run),
         "program": run["program"],

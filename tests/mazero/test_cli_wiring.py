@@ -51,7 +51,7 @@ def trained(tmp_path_factory):
 def played(network, config, *, seed, episodes, simulations=None, search=True, **options):
     """The result of greedy episodes, put together by hand."""
     env = envs.make("3m", num_envs=episodes, observation="mazero", **options)
-    model = make_model(network, config.inference)
+    model, config = make_model(network, config.inference), config.evaluated()
     rng = np.random.default_rng(seed)
     policy = (
         SearchPolicy(model, config, rng=rng, num_simulations=simulations) if search else NetworkPolicy(model, config)

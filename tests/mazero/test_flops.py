@@ -27,7 +27,9 @@ def test_a_step_needs_what_torch_counts(consistency):
 
 
 def test_the_bench_tells_what_a_step_takes():
-    overrides = ["network.hidden_size=8", "network.mlp_sizes=[8]", "network.attention_heads=2"]
+    overrides = [
+        "network.hidden_size=8", "network.mlp_sizes=[8]", "network.attention_heads=2", "network.stacked_observations=2",
+    ]  # fmt: skip
     config = apply_overrides(load_preset(PRESETS, "laptop", MAZeroConfig), overrides)
     torch.manual_seed(0)
     row = step_speed(config, "3m", 4, repeats=1, device="cpu")
@@ -36,4 +38,4 @@ def test_the_bench_tells_what_a_step_takes():
     assert row["times_its_products"] == pytest.approx(row["matmul_gflops"] / row["step_gflops"])
     assert step_line(row | {"step_seconds": 0.5, "plain_seconds": 1.0}).endswith("2.0 x as fast as plain torch")
     batch = random_batch(config, 4, obs_size=6, n_agents=3, n_actions=9, device="cpu")
-    assert batch.joint_actions.shape == (4, 6, 10, 3) and batch.obs.shape == (4, 6, 3, 6)
+    assert batch.joint_actions.shape == (4, 6, 10, 3) and batch.obs.shape == (4, 6, 3, 12)

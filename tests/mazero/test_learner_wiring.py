@@ -340,12 +340,14 @@ def test_a_logged_number_that_is_not_finite_ends_the_run():
 def test_an_evaluation_plays_these_policies_on_these_episodes(policy_only):
     """The episodes have the seed itself, the search a stream of its own, and no stream of the run is asked."""
     only = f"evaluation.policy_only={str(policy_only).lower()}"
-    learner = made("evaluation.num_simulations=4", only, steps=48)
+    other = {"num_simulations": 4, "num_sampled_actions": 7, "pb_c_init": 3.5}
+    learner = made(*(f"evaluation.{name}={value}" for name, value in other.items()), only, steps=48)
+    config = dataclasses.replace(learner.config, search=dataclasses.replace(learner.config.search, **other))
     expected = []
     for seed in (3, 8):
         env = envs.make(GAME, num_envs=4, observation="mazero")
         rng = np.random.default_rng([seed, 1])
-        result = evaluate(SearchPolicy(learner.model, learner.config, rng=rng, num_simulations=4), env, seed=seed)
+        result = evaluate(SearchPolicy(learner.model, config, rng=rng), env, seed=seed)
         if policy_only:
             bare = evaluate(NetworkPolicy(learner.model, learner.config), env, seed=seed)
             result |= {"policy_win_rate": bare["win_rate"], "policy_return_mean": bare["return_mean"]}

@@ -4,7 +4,16 @@ import re
 
 import pytest
 
-from mazero.config import LossConfig, OptimiserConfig, ReplayConfig, SelfPlayConfig, TargetConfig
+from mazero.config import (
+    EvaluationConfig,
+    LossConfig,
+    MAZeroConfig,
+    OptimiserConfig,
+    ReplayConfig,
+    SelfPlayConfig,
+    TargetConfig,
+)
+from mazero.search import SearchConfig
 
 LEAST_ONE = "{name} must be at least 1, got 0"
 POSITIVE = "{name} must be positive, got 0"
@@ -68,3 +77,18 @@ def test_a_setting_without_a_meaning_is_refused(kind, values, message):
 def test_the_edges_of_what_has_a_meaning_are_taken(kind, values):
     made = kind(**values)
     assert {name: getattr(made, name) for name in values} == values
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_simulations", 0), ("num_sampled_actions", 0), ("pb_c_init", -0.1)])
+def test_a_search_of_evaluation_that_cannot_be_is_refused_at_once(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} must be .*, got {value}"):
+        MAZeroConfig(evaluation=EvaluationConfig(**{name: value}))
+
+
+def test_evaluation_changes_what_it_names_of_the_search_and_nothing_else():
+    plain = MAZeroConfig(search=SearchConfig(rho=0.5, num_simulations=30, pb_c_init=0.0))
+    assert plain.evaluated() is plain
+    other = MAZeroConfig(search=plain.search, evaluation=EvaluationConfig(num_sampled_actions=3, policy_only=False))
+    assert other.evaluated().search == SearchConfig(rho=0.5, num_simulations=30, num_sampled_actions=3, pb_c_init=0.0)
+    assert other.evaluated().evaluation == EvaluationConfig(policy_only=False)
+    assert MAZeroConfig(evaluation=EvaluationConfig(pb_c_init=0.0)).evaluated().search == SearchConfig(pb_c_init=0.0)
