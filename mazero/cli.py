@@ -83,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
         add_policy_flag(sub)
         if sub is not panel:  # which plays with and without
             sub.add_argument("--no-search", action="store_true", help="every agent takes its own most likely action")
+            sub.add_argument(
+                "--search",
+                nargs="+",
+                default=[],
+                metavar="KEY=VALUE",
+                help="change settings of the search, e.g. rho=0",
+            )
         sub.add_argument("--num-simulations", type=int, default=None, help="N of the search (default: as trained)")
         add_env_flag(sub, "change an option of the environment against that of the run, e.g. jitter_scale=0")
         sub.add_argument("--threads", type=int, default=1)
@@ -116,8 +123,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     trained = _load(arguments, record, num_envs=arguments.episodes)
     result = evaluate(_policy(arguments, trained), trained.env, seed=arguments.seed)
     head = {"run": str(arguments.run), "backend": record["backend"], "map": record["map"], "env": trained.options}
-    head["unit_data"] = unit_data(trained.env.info)
-    print(json.dumps(head | {"search": not arguments.no_search} | result))  # noqa: T201 - the command's answer
+    head |= {"unit_data": unit_data(trained.env.info), "search": not arguments.no_search}
+    if arguments.search:
+        head["search_settings"] = arguments.search
+    print(json.dumps(head | result))  # noqa: T201 - the command's answer
     return 0
 
 
@@ -168,10 +177,12 @@ def _load(arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: in
 
 def _policy(arguments: argparse.Namespace, trained: Trained) -> NetworkPolicy | SearchPolicy:
     """How `evaluate` and `watch` play it."""
+    # Read in any case: a setting that is not there is refused, whoever plays.
+    config = apply_overrides(trained.config.evaluated(), [f"search.{change}" for change in arguments.search])
     if arguments.no_search:
-        return NetworkPolicy(trained.model, trained.config)
+        return NetworkPolicy(trained.model, config)
     rng = np.random.default_rng(arguments.seed)
-    return SearchPolicy(trained.model, trained.config.evaluated(), rng=rng, num_simulations=arguments.num_simulations)
+    return SearchPolicy(trained.model, config, rng=rng, num_simulations=arguments.num_simulations)
 
 
 def _warmup(arguments: argparse.Namespace) -> int:

@@ -48,10 +48,14 @@ def trained(tmp_path_factory):
     return path, *write_run(path)
 
 
-def played(network, config, *, seed, episodes, simulations=None, search=True, **options):
+CHANGES = {"num_sampled_actions": 2, "pb_c_init": 0}
+
+
+def played(network, config, *, seed, episodes, simulations=None, search=True, changes=None, **options):
     """The result of greedy episodes, put together by hand."""
     env = envs.make("3m", num_envs=episodes, observation="mazero", **options)
     model, config = make_model(network, config.inference), config.evaluated()
+    config = dataclasses.replace(config, search=dataclasses.replace(config.search, **changes or {}))
     rng = np.random.default_rng(seed)
     policy = (
         SearchPolicy(model, config, rng=rng, num_simulations=simulations) if search else NetworkPolicy(model, config)
@@ -76,12 +80,13 @@ def test_evaluate_prints_the_whole_result_and_every_flag_matters(trained, capsys
 
     monkeypatch.setattr(cli, "make_env", recorded)
     changed = {"reward_scale_rate": 20, "obs_noise": 0.5}
-    five = ["--episodes", "5", "--seed", "3"]
+    five = ["--episodes", "5", "--seed", "4"]
     cases = [
         ([], {"seed": 0, "episodes": 32}),
-        (five, {"seed": 3, "episodes": 5}),
-        ([*five, "--num-simulations", "1"], {"seed": 3, "episodes": 5, "simulations": 1}),
-        ([*five, "--no-search"], {"seed": 3, "episodes": 5, "search": False}),
+        (five, {"seed": 4, "episodes": 5}),
+        ([*five, "--num-simulations", "1"], {"seed": 4, "episodes": 5, "simulations": 1}),
+        ([*five, "--no-search"], {"seed": 4, "episodes": 5, "search": False}),
+        ([*five, "--search", "num_sampled_actions=2", "pb_c_init=0"], {"seed": 4, "episodes": 5, "changes": CHANGES}),
         (["--episodes", "1", "--env", "reward_scale_rate=20", "obs_noise=0.5"], {"seed": 0, "episodes": 1, **changed}),
     ]
     returns = []
@@ -90,12 +95,14 @@ def test_evaluate_prints_the_whole_result_and_every_flag_matters(trained, capsys
         options = changed if "obs_noise" in settings else {"reward_scale_rate": 10}
         head = {"run": str(path), "backend": "skirmish", "map": "3m", "env": options, "unit_data": "4.10"}
         head["search"] = "--no-search" not in flags
+        if "--search" in flags:
+            head["search_settings"] = ["num_sampled_actions=2", "pb_c_init=0"]
         expected = head | played(network, config, **settings | options)
         assert found == expected and list(found) == list(expected)
         how = {"backend": "skirmish", "num_envs": settings["episodes"], "observation": "mazero"}
         assert made.pop() == ("3m", options, how) and not made
         returns.append(found["return_mean"])
-    assert len({*returns}) == len(cases)
+    assert len({*returns}) == len(cases), returns
 
 
 def test_watch_films_the_trained_policy_in_one_slot(trained, capsys, monkeypatch):
@@ -295,3 +302,10 @@ def test_what_is_missing_or_unknown_is_told_by_the_parser(argv, capsys):
         cli.run(argv)
     assert left.value.code == 2
     assert "command" in (err := capsys.readouterr().err) or "required: --" in err
+
+
+def test_a_search_setting_that_is_not_there_is_refused_before_anything_is_played(trained, monkeypatch):
+    monkeypatch.setattr(cli, "evaluate", lambda *_, **__: pytest.fail("played"))
+    for flags in (["--search", "roh=0"], ["--search", "roh=0", "--no-search"]):
+        with pytest.raises(UserError, match=r"unknown setting 'search.roh': did you mean 'rho'"):
+            cli.run(["evaluate", "--run", str(trained[0]), *flags])

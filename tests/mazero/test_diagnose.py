@@ -275,7 +275,7 @@ def test_the_model_is_unrolled_along_what_was_played(explored):
                 action = torch.from_numpy(recording.action[start + k - 1 : start + k])
                 hidden, reward, value, _ = network.recurrent_inference(hidden, action)
                 assert found.reward[start, k - 1] == pytest.approx(reward.item(), rel=1e-5, abs=1e-5)
-                assert found.value[start, k - 1] == pytest.approx(value.item(), abs=1e-5)
+                assert found.value[start, k - 1] == pytest.approx(value.item(), rel=1e-5, abs=1e-5)
     row, near = first, first + length - 3
     assert found.reached[row].all() and found.inside[row].all()
     assert found.reached[near].tolist() == [True, True, True, False]
