@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mazero.inference import InferenceConfig
 from mazero.networks import NetworkConfig
@@ -205,5 +206,5 @@ class MAZeroConfig:
         changed = {name: value for name in OF_SEARCH if (value := getattr(self.evaluation, name)) is not None}
         if not changed:
             return self
-        evaluation = replace(self.evaluation, **dict.fromkeys(OF_SEARCH))
-        return replace(self, search=replace(self.search, **changed), evaluation=evaluation)
+        nothing: dict[str, Any] = dict.fromkeys(OF_SEARCH)
+        return replace(self, search=replace(self.search, **changed), evaluation=replace(self.evaluation, **nothing))
