@@ -14,7 +14,7 @@ import numpy as np
 from mazero import bench
 from mazero import diagnose as diagnosis
 from mazero.config import PRESETS, MAZeroConfig
-from mazero.inference import make_model
+from mazero.inference import make_player
 from mazero.learner import MAZeroLearner
 from mazero.networks import MAZeroNetwork
 from mazero.selfplay import NetworkPolicy, SearchPolicy
@@ -172,7 +172,7 @@ def _load(arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: in
     network = MAZeroNetwork(config.network, obs_size=info.obs_size, n_agents=info.n_agents, n_actions=info.n_actions)
     network.load_state_dict(played_policy(saved, best=arguments.best)["network"])
     network.to(arguments.device).eval()
-    return Trained(config, saved, network, make_model(network, config.inference), env, options)
+    return Trained(config, saved, network, make_player(network, config.inference), env, options)
 
 
 def _policy(arguments: argparse.Namespace, trained: Trained) -> NetworkPolicy | SearchPolicy:

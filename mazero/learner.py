@@ -17,16 +17,17 @@ from torch import Tensor
 
 from envs.interface import VectorEnv
 from mazero.config import MAZeroConfig
-from mazero.inference import make_model
-from mazero.losses import Batch, batch_loss
+from mazero.inference import make_model, make_player
+from mazero.losses import Batch
 from mazero.networks import MAZeroNetwork
-from mazero.optimiser import Adam, clip_gradients
+from mazero.optimiser import Adam
 from mazero.reanalyze import make_batch
 from mazero.replay import Replay
 from mazero.search import Workspace
 from mazero.searches import FreshSearches, PeriodSearches
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
 from mazero.transforms import beyond_support, squash, unsquash
+from mazero.update import Optimise
 from training.errors import UserError, require_finite
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
@@ -44,27 +45,6 @@ class Drawn:
 
     positions: np.ndarray  # (B,) in the replay
     batch: Batch
-
-
-def optimise(
-    network: MAZeroNetwork, optimiser: torch.optim.Optimizer, batch: Batch, config: MAZeroConfig
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """One step on `batch` with clipped gradients; the network is in training mode.
-
-    Returns: predicted root values (B,) before the step, and scalars () to log.
-    Raises: RuntimeError if the gradient is not finite.
-    """
-    settings = config.optimiser
-    with torch.autocast(batch.obs.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        loss, predicted, scalars = batch_loss(network, batch, config.loss)
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    for parameter in parameters:
-        parameter.grad = None
-    loss.backward()
-    norm = clip_gradients(parameters, settings.gradient_norm)
-    require_finite({"loss": loss.item(), "gradient_norm": norm.item()})
-    optimiser.step()
-    return predicted, scalars | {"gradient_norm": norm, "value_target": batch.value[:, 0].mean()}
 
 
 def require_support(env: VectorEnv, bound: int) -> None:
@@ -120,12 +100,13 @@ class MAZeroLearner:
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._next_target = copy.deepcopy(self.target)
         # As search sees them: these follow the weights of the networks.
-        self.model = make_model(self.network, config.inference)
+        self.model = make_player(self.network, config.inference)
         self.target_model = make_model(self.target, config.inference)
         self.reanalyze_workspace = Workspace()
         self.searches = self._make_searches()
         settings = config.optimiser
         self.optimiser = Adam(self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon)
+        self.optimise = Optimise(self.network, self.optimiser, config)
         self.replay = Replay(
             priority_alpha=config.replay.priority_alpha,
             capacity=config.replay.capacity,
@@ -222,7 +203,7 @@ class MAZeroLearner:
             for group in self.optimiser.param_groups:
                 group["lr"] = first + done * (last - first)
         self.network.train()
-        predicted, scalars = optimise(self.network, self.optimiser, batch, self.config)
+        predicted, scalars = self.optimise(batch)
         self.network.eval()
         self.model.weights_changed()
         self._seconds["update"] += time.perf_counter() - began
@@ -305,6 +286,7 @@ class MAZeroLearner:
         self.target_model.weights_changed()
         self._next_target.load_state_dict(state["next_target"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.optimise = Optimise(self.network, self.optimiser, self.config)  # moments lie elsewhere now
         self.self_play.load_state_dict(state["self_play"])
         self.replay.load_state_dict(state["replay"])
         if isinstance(self.searches, PeriodSearches):

@@ -95,7 +95,8 @@ class PeriodSearches:
     The seed of a search is a hash of run, period and position, so what is found depends neither on the order of
     draws nor on which positions are searched together. A resumed run searches again what it is asked for and finds
     the same: kept searches need no place in a checkpoint. They take memory for at most as many positions as one
-    period draws, batch x (U + 1) x period.
+    period draws, batch x (U + 1) x period. Where a model searches many roots at the cost of one, on a GPU, searches are
+    made ahead to fill its batches.
 
     Args:
       model: the target network's.    config: of the run.    seed: of the run's searches.    workspace: memory.
@@ -125,6 +126,7 @@ class PeriodSearches:
         self._follow(replay)
         new = positions[self._row[positions] < 0]
         if new.size:
+            new = self._filled_up(replay, new)
             seeds = position_seeds(self._seed, self.period, replay.dropped + new)
             found = _search_positions(replay, new, seeds, self._model, self._config, self._workspace)
             end = self._count + new.size
@@ -137,6 +139,19 @@ class PeriodSearches:
         self._made += int((~self._known[positions]).sum())
         self._known[positions] = True
         return {name: rows[self._row[positions]] for name, rows in self._rows.items()}
+
+    def _filled_up(self, replay: Replay, new: np.ndarray) -> np.ndarray:
+        """With `new`, as many positions as are searched at no cost: the likeliest to be drawn later in this period."""
+        together = self._model.roots_per_search * torch.get_num_threads()
+        room = -len(new) % together
+        if not room:
+            return new
+        others = self._row < 0
+        others[new] = False
+        free = np.flatnonzero(others)
+        if len(free) > room:
+            free = free[np.argpartition(-replay.priority[free], room - 1)[:room]]
+        return np.sort(np.concatenate((new, free)))
 
     def _follow(self, replay: Replay) -> None:
         """Lets `_row` and `_known` grow with the replay, and lose what it dropped."""

@@ -16,10 +16,10 @@ import torch
 import envs
 from mazero.bench.flops import step_multiply_adds
 from mazero.config import MAZeroConfig
-from mazero.learner import optimise
 from mazero.losses import Batch, plain_loss
 from mazero.networks import MAZeroNetwork
 from mazero.optimiser import Adam
+from mazero.update import optimise
 
 LARGE = 1024  # rows and columns of the large product
 WARM_UP = 2  # rounds that do not count

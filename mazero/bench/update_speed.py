@@ -10,8 +10,8 @@ import torch
 
 from mazero.bench.machine import ANCHORS, disturb, median, peak_memory_mb
 from mazero.bench.whole_run import learner_on
+from mazero.captured import CALLS_BEFORE
 from mazero.config import MAZeroConfig
-from mazero.learner import optimise
 from mazero.losses import batch_loss
 
 # Size of the replay in batches: positions drawn twice, which are searched once, are few, as in a run.
@@ -51,7 +51,9 @@ def update_speed(config: MAZeroConfig, name: str, num_simulations: int, *, repea
         spent.append((time.perf_counter() - began, dict(space.seconds), space.roots))
     targets, search_split, roots = sorted(spent, key=lambda draw: draw[0])[repeats // 2]
     learner.network.train()
-    step = median(lambda: optimise(learner.network, learner.optimiser, drawn.batch, config), repeats + 1)
+    for _ in range(CALLS_BEFORE):
+        learner.optimise(drawn.batch)
+    step = median(lambda: learner.optimise(drawn.batch), repeats + 1)
     with torch.no_grad():  # where the gradient is computed along with the loss, not with it
         forward = median(lambda: batch_loss(learner.network, drawn.batch, config.loss), repeats + 1)
     each = self_play / config.optimiser.updates_per_env_step

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 import envs
+from mazero.captured import CALLS_BEFORE
 from mazero.config import MAZeroConfig
 from mazero.learner import MAZeroLearner
 from mazero.replay import FIELDS, Episode
@@ -54,7 +55,7 @@ def _part(config: MAZeroConfig, name: str, budget: int, size: int, device: str) 
     fill(learner, size)
     rate, interval = config.optimiser.updates_per_env_step, config.targets.target_interval
     updates = int(size * rate) // interval * interval
-    learner.updates = updates - 1
+    learner.updates = updates - CALLS_BEFORE - 2
     learner.update_until(updates)  # compiles what is not compiled, and ends a target period
     learner.drain_metrics()
     steps = learner.env_steps = round(updates / rate)

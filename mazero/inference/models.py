@@ -1,7 +1,8 @@
-"""Who runs the network for search: the fused CPU kernels, plain torch, or torch's compiler (CUDA graphs on a GPU)."""
+"""Who runs the network for search: the fused CPU kernels, plain torch, torch's compiler, or CUDA graphs."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable
@@ -14,14 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mazero.captured import Captured
 from mazero.inference import kernels
 from mazero.inference.packed import Packed
 from mazero.networks import MAZeroNetwork, Prediction
 from mazero.search import InPlaceModel, RecurrentFn, Root
 
 logger = logging.getLogger(__name__)
-BACKENDS = ("auto", "fused", "eager", "compile")
+BACKENDS = ("auto", "fused", "eager", "compile", "graph")
 LEAST_ROOTS_AT_ONCE = 32  # fewer pay more for the steps between kernels than they gain in the caches
+ROOTS_OF_A_GRAPH = 512  # fewer are searched at the cost of as many
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -31,7 +34,8 @@ class InferenceConfig:
 
     backend: str = "auto"
     """`fused`: our kernels (CPU, float32); `eager`: torch; `compile`: torch.compile, with CUDA graphs on a GPU, falling
-    back to `eager` with a warning where that fails; `auto`: `fused` on the CPU and `eager` elsewhere."""
+    back to `eager` with a warning where that fails; `graph`: `eager` as one CUDA graph of a fixed number of roots;
+    `auto`: `fused` on the CPU; on a GPU `graph`, and `fused` on its CPU for play, which searches from few roots."""
     precision: str = "float32"
     """`bfloat16` runs matrix products of `eager` and `compile` in bfloat16 (worth it on GPUs only)."""
 
@@ -58,24 +62,46 @@ class Model(Protocol):
     def weights_changed(self) -> None:
         """The next `roots` must see new weights."""
 
+    @property
+    def roots_per_search(self) -> int:
+        """So many roots are searched at the cost of one."""
+        ...
+
     def roots(self, obs: np.ndarray, available_actions: np.ndarray | None = None) -> Root:
-        """obs (B, n, S * O) float32, available_actions (B, n, A) bool -> roots; tensors lie on the network's device."""
+        """obs (B, n, S * O) float32, available_actions (B, n, A) bool -> roots; tensors lie on the model's device."""
         ...
 
 
 def make_model(network: MAZeroNetwork, config: InferenceConfig) -> Model:
-    """The model a config asks for.
+    """The model a config asks for: on the network's device, and made for many roots at once.
 
-    Raises: ValueError if `fused` is asked for and the network does not lie on the CPU.
+    Raises: ValueError if the network does not lie where the backend runs.
     """
     device = next(network.parameters()).device
     if config.backend == "fused" and device.type != "cpu":
         raise ValueError(f"inference.backend fused runs on the CPU, got device {device}: choose auto, eager or compile")
-    compiling = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
-    suits = device.type == "cpu" and config.precision == "float32" and compiling
-    if config.backend == "fused" or (config.backend == "auto" and suits):
+    if config.backend == "graph" and device.type != "cuda":
+        raise ValueError(f"inference.backend graph runs on a GPU, got device {device}: choose auto, eager or compile")
+    if config.backend == "fused" or (config.backend == "auto" and device.type == "cpu" and _fuses(config)):
         return FusedModel(network)
+    if config.backend == "graph" or (config.backend == "auto" and device.type == "cuda"):
+        return GraphModel(network, precision=config.precision)
     return TorchModel(network, compiled=config.backend == "compile", precision=config.precision)
+
+
+def make_player(network: MAZeroNetwork, config: InferenceConfig) -> Model:
+    """The model that self-play and evaluation search with, from few roots: as `make_model`, but with `auto` on the CPU.
+
+    Raises: as `make_model`.
+    """
+    if next(network.parameters()).device.type != "cpu" and config.backend == "auto" and _fuses(config):
+        return MirroredModel(network)
+    return make_model(network, config)
+
+
+def _fuses(config: InferenceConfig) -> bool:
+    compiling = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+    return config.precision == "float32" and compiling
 
 
 class FusedModel:
@@ -102,6 +128,11 @@ class FusedModel:
         """See `mazero.search.InPlaceModel`: whole tiles, and few enough to leave the caches to the weights."""
         tile = int(self._packed.plan[0]["tile"])
         return tile * -(-LEAST_ROOTS_AT_ONCE // tile)
+
+    @property
+    def roots_per_search(self) -> int:
+        """See `Model`."""
+        return 1
 
     def weights_changed(self) -> None:
         """See `Model`."""
@@ -151,6 +182,27 @@ class FusedModel:
         recur(*network, hidden, memory.carried, memory.ready, rows, actions, first, outputs)
 
 
+class MirroredModel(FusedModel):
+    """The kernels on the CPU for a network that lies elsewhere: on a copy, which follows it."""
+
+    def __init__(self, network: MAZeroNetwork) -> None:
+        self._original = network
+        self._follows = True
+        super().__init__(copy.deepcopy(network).to("cpu").eval().requires_grad_(False))
+
+    def weights_changed(self) -> None:
+        """See `Model`."""
+        self._follows = False
+
+    def roots(self, obs: np.ndarray, available_actions: np.ndarray | None = None) -> Root:
+        """See `Model`; tensors lie on the CPU."""
+        if not self._follows:
+            self._network.load_state_dict(self._original.state_dict())
+            super().weights_changed()
+            self._follows = True
+        return super().roots(obs, available_actions)
+
+
 class TorchModel:
     """The network's own inference methods, compiled or not."""
 
@@ -168,6 +220,11 @@ class TorchModel:
     def recurrent(self) -> RecurrentFn:
         """One step of the network."""
         return self._recurrent
+
+    @property
+    def roots_per_search(self) -> int:
+        """See `Model`."""
+        return 1
 
     def weights_changed(self) -> None:
         """See `Model`: nothing to do, the network itself is run."""
@@ -199,3 +256,43 @@ class TorchModel:
 
     def _float(self, prediction: Prediction) -> Prediction:
         return prediction if self._precision == "float32" else Prediction(*(part.float() for part in prediction))
+
+
+class GraphModel(TorchModel):
+    """The network's step as a CUDA graph of `ROOTS_OF_A_GRAPH` rows, into which fewer are padded.
+
+    All searches run the same kernels, so rounding does not depend on how many roots there are. Several threads may
+    search at once, one such number of roots each.
+    """
+
+    def __init__(self, network: MAZeroNetwork, *, precision: str = "float32") -> None:
+        super().__init__(network, precision=precision)
+        self._captured = Captured(self._recurrent, "inference")
+        self._rows = ROOTS_OF_A_GRAPH
+
+    @property
+    def recurrent(self) -> RecurrentFn:
+        """Itself."""
+        return self
+
+    @property
+    def roots_at_once(self) -> int:
+        """See `mazero.search.InPlaceModel`: the rows of the graph."""
+        return self._rows
+
+    @property
+    def roots_per_search(self) -> int:
+        """See `Model`."""
+        return self._rows
+
+    @torch.inference_mode()
+    def __call__(self, hidden: Tensor, joint_action: Tensor) -> Prediction:
+        """One step of the network from at most `roots_at_once` nodes."""
+        count = hidden.shape[0]
+        padded = [_padded(x, self._rows) for x in (hidden, joint_action)]
+        return Prediction(*(part[:count] for part in self._captured(*padded)))
+
+
+def _padded(x: Tensor, rows: int) -> Tensor:
+    """x (B, ...) -> (rows, ...), its last row again and again."""
+    return x if len(x) == rows else torch.cat((x, x[-1:].expand(rows - len(x), *x.shape[1:])))

@@ -79,8 +79,9 @@ def search(
 ) -> SearchResult:
     """Runs N simulations from each of B roots, all in lock-step: one model call of B rows per simulation.
 
-    An `InPlaceModel` gets the roots in chunks, whose trees and hidden states stay in the processor's caches. A root's
-    result depends on nothing but itself, its seed and the model, so neither chunks nor threads change it.
+    A model with `roots_at_once` gets the roots in chunks: an `InPlaceModel`, so that trees and hidden states stay in
+    the processor's caches, or one whose step has a fixed size and may be called by several threads. A root's result
+    depends on nothing but itself, its seed and the model, so neither chunks nor threads change it.
 
     Args:
       model: one step of the model, a `RecurrentFn` (called under `torch.inference_mode`) or an `InPlaceModel`.
@@ -88,7 +89,7 @@ def search(
       seeds: (B,) uint64, one per root.
       noise: mix Dirichlet noise into the root policies (training), or not (evaluation).
       workspace: memory to use again; None allocates.
-      threads: chunks searched at the same time; above 1 only for an `InPlaceModel`.
+      threads: chunks searched at the same time, by a model that wants chunks (`roots_at_once`).
     Returns: a `SearchResult` that owns its arrays.
     Raises: ValueError if shapes disagree, an agent has no available action, or the model returns NaN or infinity.
     """
@@ -108,7 +109,7 @@ def search(
     config = config.for_team(n)
     const, result = trees.constants(config), empty_result(b, n, config)
     jobs = [_Job(_part(root, chunk), seeds[chunk], config, const, noise, chunk.start, result) for chunk in chunks]
-    workers = min(threads, len(jobs)) if in_place else 1
+    workers = min(threads, len(jobs))
     space.roots += b
 
     def work(worker: int, own: Workspace) -> None:

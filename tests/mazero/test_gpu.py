@@ -1,12 +1,17 @@
 """MAZero on a CUDA device: the CPU's function, whole runs, and coming back."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
-from mazero.inference import InferenceConfig, make_model
-from mazero.learner import optimise
+from mazero.captured import CALLS_BEFORE
+from mazero.inference import GraphModel, InferenceConfig, MirroredModel, make_model, make_player
 from mazero.losses import batch_loss
+from mazero.optimiser import Adam
+from mazero.search import SearchConfig, search
+from mazero.update import optimise
 from tests.mazero.inference.test_fused import network_of, observations
 from tests.mazero.test_learner import advanced, batch_of
 from tests.mazero.tiny import tiny_learner
@@ -25,7 +30,7 @@ def run(path, *overrides, device="cuda", stop_at=None, learner=None):
     return [without_clock(r) for r in read_records(path / "metrics.jsonl") if r["kind"] != "run"]
 
 
-@pytest.mark.parametrize("backend", ["eager", "compile"])
+@pytest.mark.parametrize("backend", ["eager", "compile", "graph"])
 def test_inference_is_the_cpus_function(backend):
     network = network_of()
     obs = observations(network, 33)
@@ -38,7 +43,8 @@ def test_inference_is_the_cpus_function(backend):
     model = make_model(network.to("cuda"), InferenceConfig(backend=backend))
     there = model.roots(obs)
     with torch.inference_mode():
-        found = [*model.recurrent(there.hidden, actions.to("cuda"))]
+        for _ in range(CALLS_BEFORE + 2):  # at the end, a graph is replayed
+            found = [*model.recurrent(there.hidden, actions.to("cuda"))]
     for a, b in zip([*root, *expected], [there.hidden, there.value, there.policy_logits, *found], strict=True):
         torch.testing.assert_close(b.cpu(), a, rtol=1e-4, atol=1e-4)
 
@@ -65,6 +71,62 @@ def test_the_same_seed_gives_the_same_run_and_a_stop_is_no_stop(tmp_path):
     run(tmp_path / "parts", stop_at=100)
     assert run(tmp_path / "parts") == whole
     assert whole[-1]["kind"] == "absolute" and whole[-2]["updates"] == 16
+
+
+def searched(model, obs, threads=1):
+    config = SearchConfig(num_simulations=25, num_sampled_actions=5)
+    seeds = np.arange(len(obs), dtype=np.uint64)
+    return search(model.recurrent, model.roots(obs), config, seeds, noise=True, threads=threads)
+
+
+def test_searches_do_not_depend_on_batches_and_threads():
+    network = network_of().to("cuda")
+    obs, model = observations(network, 1300), make_model(network, InferenceConfig())
+    assert isinstance(model, GraphModel)
+    first = searched(model, obs)
+    for again in (searched(model, obs, threads=3), searched(model, obs[:700])):
+        for name in ("value", "visit_counts", "joint_actions"):
+            found = getattr(again, name)
+            np.testing.assert_array_equal(found, getattr(first, name)[: len(found)])
+
+
+def test_a_graph_sees_new_weights_and_so_does_who_plays():
+    network = network_of().to("cuda")
+    obs = observations(network, 40)
+    models = [make_model(network, InferenceConfig()), make_player(network, InferenceConfig())]
+    assert isinstance(models[1], MirroredModel)
+    before = [searched(model, obs).value for model in models]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1.05)
+    models[1].weights_changed()
+    after = [searched(model, obs).value for model in models]
+    eager = searched(make_model(network, InferenceConfig(backend="eager")), obs).value
+    for found in (before, after):
+        assert np.mean(np.abs(found[0] - found[1]) < 1e-3) > 0.9  # rounding may decide a tie
+    assert np.mean(np.abs(after[0] - eager) < 1e-3) > 0.9 and np.mean(np.abs(after[0] - before[0]) < 1e-3) < 0.5
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_updates_as_a_graph_are_updates(precision):
+    learner = advanced(
+        "network.dropout=0.0", f"optimiser.precision={precision}", "optimiser.final_learning_rate=null", device="cuda",
+        steps=40,
+    )  # fmt: skip
+    learner.network.train()
+    plain = copy.deepcopy(learner.network)
+    adam = Adam(plain.parameters(), lr=learner.config.optimiser.learning_rate, eps=1e-5)
+    adam.load_state_dict(copy.deepcopy(learner.optimiser.state_dict()))
+    for _ in range(CALLS_BEFORE + 5):
+        batch = learner.draw(0).batch
+        found, expected = learner.optimise(batch), optimise(plain, adam, batch, learner.config)
+        torch.testing.assert_close(found[0], expected[0], rtol=1e-3, atol=1e-4)
+        assert found[1].keys() == expected[1].keys()
+        for name, value in expected[1].items():
+            torch.testing.assert_close(found[1][name], value, rtol=1e-3, atol=1e-4)
+    assert learner.optimise._captured._graph is not None
+    for a, b in zip(learner.network.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_prefetch_and_bfloat16_run(tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mazero.learner import optimise
 from mazero.reanalyze import make_batch
+from mazero.update import optimise
 from tests.mazero.tiny import tiny_config, tiny_learner
 from training.errors import UserError
 from training.loop import Schedule, train

@@ -12,8 +12,9 @@ import torch
 
 import envs
 from mazero import learner as module
+from mazero import update
 from mazero.inference import TorchModel, make_model
-from mazero.learner import MAZeroLearner, optimise, require_support
+from mazero.learner import MAZeroLearner, require_support
 from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork
 from mazero.optimiser import clip_gradients
@@ -21,6 +22,7 @@ from mazero.reanalyze import make_batch
 from mazero.replay import Replay
 from mazero.searches import FreshSearches, position_seeds, search_fields, search_observations
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
+from mazero.update import optimise
 from tests.mazero.tiny import tiny_config, tiny_learner
 from training.errors import Diverged, UserError
 from training.evaluation import evaluate
@@ -309,7 +311,7 @@ def test_an_update_that_is_not_finite_changes_no_weight(monkeypatch, name):
     if name == "loss":
         batch = dataclasses.replace(batch, importance=batch.importance * float("nan"))
     else:
-        monkeypatch.setattr(module, "clip_gradients", lambda parameters, most: torch.tensor(float("inf")))
+        monkeypatch.setattr(update, "clip_gradients", lambda parameters, most: torch.tensor(float("inf")))
     with pytest.raises(Diverged, match=rf"^{name} is"):
         optimise(learner.network, learner.optimiser, batch, learner.config)
     same_tensors(learner.network.state_dict(), before)

@@ -20,8 +20,8 @@ LENGTHS = (7, 1, 4, 9)
 class Toy:
     """Elementwise, so a root's numbers do not depend on the roots beside it. Keeps what it was asked."""
 
-    def __init__(self):
-        self.asked = []
+    def __init__(self, roots_per_search=1):
+        self.asked, self.roots_per_search = [], roots_per_search
 
     def roots(self, obs, available_actions=None):
         self.asked.append(obs.copy())

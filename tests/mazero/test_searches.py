@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mazero.replay import SEARCH_FIELDS, Replay
 from mazero.searches import FreshSearches, PeriodSearches, position_seeds
@@ -31,6 +32,29 @@ def test_a_position_is_searched_once_whatever_is_asked_with_it():
     assert len(asked) == len(replay) == len(np.unique(asked.reshape(len(asked), -1), axis=0))
     assert parts.drain_counts() == {"searches_asked": 3 + 3 + 2 + 21, "searches_made": 21}
     assert parts.drain_counts() == {"searches_asked": 0, "searches_made": 0}
+
+
+def test_a_batch_that_costs_the_same_is_filled_with_the_likeliest_others():
+    """Up to a multiple of what the model searches at once; what is counted is what was asked for."""
+    replay = random_replay()
+    replay.priority[:] = np.arange(21)[::-1]
+    model = Toy(roots_per_search=8)
+    searches = PeriodSearches(model, config_of(), seed=5)
+    whole = searches_of().find(replay, np.arange(21))
+    every = replay.stacked_obs(np.arange(21), config_of().network.stacked_observations)
+    searched = ([0, 1, 2, 3, 4, 5, 9, 20], [], [6, 7, 8, 10, 11, 12, 13, 14], [15, 16, 17, 18, 19])
+    for asked, expected in zip(([9, 20], [3, 9], [6, 7], [15]), searched, strict=True):
+        model.asked.clear()
+        assert rows_equal(searches.find(replay, np.array(asked)), whole, asked)
+        assert [obs.tolist() for obs in model.asked] == ([every[expected].tolist()] if expected else [])
+    assert searches.drain_counts() == {"searches_asked": 7, "searches_made": 6}
+
+
+def test_every_thread_has_a_batch_to_fill(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    model = Toy(roots_per_search=4)
+    PeriodSearches(model, config_of(), seed=5).find(random_replay(), np.array([2]))
+    assert [len(obs) for obs in model.asked] == [12]
 
 
 def test_another_target_network_another_run_another_position_is_another_search():

@@ -1,0 +1,75 @@
+"""One step of the optimiser; on a GPU, as one CUDA graph."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from mazero.captured import Captured
+from mazero.config import MAZeroConfig
+from mazero.losses import Batch, batch_loss
+from mazero.networks import MAZeroNetwork
+from mazero.optimiser import clip_gradients
+from training.errors import require_finite
+
+NAMES = tuple(field.name for field in fields(Batch))
+
+
+def optimise(
+    network: MAZeroNetwork, optimiser: torch.optim.Optimizer, batch: Batch, config: MAZeroConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One step on `batch` with clipped gradients; the network is in training mode.
+
+    Returns: predicted root values (B,) before the step, and scalars () to log.
+    Raises: Diverged if the gradient is not finite.
+    """
+    predicted, scalars = _gradient(network, optimiser, batch, config)
+    require_finite({name: scalars[name].item() for name in ("loss", "gradient_norm")})
+    optimiser.step()
+    return predicted, scalars
+
+
+def _gradient(
+    network: MAZeroNetwork, optimiser: torch.optim.Optimizer, batch: Batch, config: MAZeroConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Leaves the clipped gradient in the parameters. Returns: as `optimise`."""
+    settings = config.optimiser
+    with torch.autocast(batch.obs.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        loss, predicted, scalars = batch_loss(network, batch, config.loss)
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.grad = None
+    loss.backward()
+    norm = clip_gradients(parameters, settings.gradient_norm)
+    return predicted, scalars | {"gradient_norm": norm, "value_target": batch.value[:, 0].mean()}
+
+
+class Optimise:
+    """`optimise` for one network, step after step. Batches have the same shapes.
+
+    On a GPU, if the learning rate is constant, a step is one CUDA graph: whether its gradient was finite is seen when
+    the step is done (in what it returns), not before.
+    """
+
+    def __init__(self, network: MAZeroNetwork, optimiser: torch.optim.Optimizer, config: MAZeroConfig) -> None:
+        self._network, self._optimiser, self._config = network, optimiser, config
+        on_gpu = next(network.parameters()).device.type == "cuda"
+        constant = config.optimiser.final_learning_rate is None  # a graph keeps the rate that it was recorded with
+        self._captured = Captured(self._step, "an update") if on_gpu and constant else None
+        self._names: list[str] = []
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `optimise`."""
+        if self._captured is None:
+            return optimise(self._network, self._optimiser, batch, self._config)
+        predicted, *scalars = self._captured(*(getattr(batch, name) for name in NAMES))
+        return predicted, dict(zip(self._names, scalars, strict=True))
+
+    def _step(self, *tensors: Tensor) -> list[Tensor]:
+        batch = Batch(**dict(zip(NAMES, tensors, strict=True)))
+        predicted, scalars = _gradient(self._network, self._optimiser, batch, self._config)
+        self._optimiser.step()
+        self._names = list(scalars)
+        return [predicted.detach(), *(scalar.detach() for scalar in scalars.values())]
