@@ -22,8 +22,9 @@ class Captured:
 
     The first calls run as they are, the next is recorded, and from then on the recording is replayed: whatever the
     function does in Python happens no more, its tensors stay where they were, and it must not wait for the GPU. Random
-    numbers go on as they would. Several threads may call it; what it returns belongs to the caller. If recording
-    fails, a warning says so and the function runs as it is.
+    numbers go on as they would. Several threads may call it, but while it is recorded none of them may use the GPU
+    otherwise; what it returns belongs to the caller. If recording fails, a warning says so and the function runs as it
+    is (one with dropout may not: torch 2.11 leaves its generator as it was in the recording).
 
     Args:
       function: from tensors to tensors.    what: its name in that warning.

@@ -49,15 +49,16 @@ def _gradient(
 class Optimise:
     """`optimise` for one network, step after step. Batches have the same shapes.
 
-    On a GPU, if the learning rate is constant, a step is one CUDA graph: whether its gradient was finite is seen when
-    the step is done (in what it returns), not before.
+    On a GPU a step is one CUDA graph, unless the learning rate changes, which a graph keeps, or batches are prefetched:
+    no other thread may use the GPU while a graph is recorded. Whether the gradient was finite is then seen when the
+    step is done (in what it returns), not before.
     """
 
     def __init__(self, network: MAZeroNetwork, optimiser: torch.optim.Optimizer, config: MAZeroConfig) -> None:
         self._network, self._optimiser, self._config = network, optimiser, config
         on_gpu = next(network.parameters()).device.type == "cuda"
-        constant = config.optimiser.final_learning_rate is None  # a graph keeps the rate that it was recorded with
-        self._captured = Captured(self._step, "an update") if on_gpu and constant else None
+        suits = config.optimiser.final_learning_rate is None and not config.targets.prefetch
+        self._captured = Captured(self._step, "an update") if on_gpu and suits else None
         self._names: list[str] = []
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mazero.captured import Captured
+from mazero.captured import CALLS_BEFORE, Captured
 from mazero.inference import kernels
 from mazero.inference.packed import Packed
 from mazero.networks import MAZeroNetwork, Prediction
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 BACKENDS = ("auto", "fused", "eager", "compile", "graph")
 LEAST_ROOTS_AT_ONCE = 32  # fewer pay more for the steps between kernels than they gain in the caches
 ROOTS_OF_A_GRAPH = 512  # fewer are searched at the cost of as many
+OF_A_ROOT = ("hidden", "value", "policy_logits")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -261,14 +262,27 @@ class TorchModel:
 class GraphModel(TorchModel):
     """The network's step as a CUDA graph of `ROOTS_OF_A_GRAPH` rows, into which fewer are padded.
 
-    All searches run the same kernels, so rounding does not depend on how many roots there are. Several threads may
-    search at once, one such number of roots each.
+    Roots are padded too: all searches run the same kernels, so rounding does not depend on how many roots there are.
+    Several threads may search at once, one such number of roots each.
     """
 
     def __init__(self, network: MAZeroNetwork, *, precision: str = "float32") -> None:
         super().__init__(network, precision=precision)
         self._captured = Captured(self._recurrent, "inference")
         self._rows = ROOTS_OF_A_GRAPH
+        self._recorded = False
+
+    def roots(self, obs: np.ndarray, available_actions: np.ndarray | None = None) -> Root:
+        """See `Model`. The first time it records the graph: nothing else may use the GPU meanwhile."""
+        chunks = [_padded(chunk, self._rows).numpy() for chunk in torch.from_numpy(obs).split(self._rows)]
+        parts = [TorchModel.roots(self, chunk) for chunk in chunks]
+        hidden, value, logits = (torch.cat([getattr(part, name) for part in parts])[: len(obs)] for name in OF_A_ROOT)
+        if not self._recorded:
+            self._recorded = True
+            actions = torch.zeros(hidden.shape[:2], dtype=torch.int64, device=self._device)
+            for _ in range(CALLS_BEFORE + 1):
+                self(hidden[: self._rows], actions[: self._rows])
+        return Root(hidden, value, logits, available_actions)
 
     @property
     def recurrent(self) -> RecurrentFn:
