@@ -38,7 +38,7 @@ def rows_of(directory: Path, root: Path) -> list[dict[str, Any]]:
         "name": directory.parent.relative_to(root).as_posix() if directory.parent != root else root.name,
         **{name: config[name] for name in ("program", "algorithm", "preset", "map", "backend", "unit_data", "seed")},
         "changed": " ".join(changed(command)),
-        "commit": session["git_commit"][:7],
+        "commit": _version(session),
         "budget": config["budget"]["env_steps"],
         "state": "finished" if (directory / "done.json").is_file() else "stopped",
     }
@@ -47,6 +47,12 @@ def rows_of(directory: Path, root: Path) -> list[dict[str, Any]]:
         for record in read_records(directory / "metrics.jsonl")
         if record.get("kind") in ("eval", "absolute")
     ]
+
+
+def _version(session: dict[str, Any]) -> str:
+    """The commit, or what the sources were outside a checkout."""
+    commit: str | None = session["git_commit"]
+    return commit[:7] if commit else f"sources {session['sources_sha256'][:7]}"
 
 
 def _steps(record: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ PADDINGS = ("random", "zero")
 HALVINGS = ("dynamics", "state")
 POLICY_WEIGHTS = ("visits", "importance")
 PRECISIONS = ("float32", "bfloat16")
-OF_SEARCH = ("num_simulations", "num_sampled_actions", "pb_c_init")  # what evaluation may do otherwise
+OF_SEARCH = ("num_simulations", "num_sampled_actions", "pb_c_init", "os_lambda")  # what evaluation may do otherwise
 
 
 def _require_one_of(settings: object, name: str, known: tuple[str, ...]) -> None:
@@ -180,6 +180,8 @@ class EvaluationConfig:
     has a prior of at least a tenth, however unlikely the policy thinks it."""
     pb_c_init: float | None = None
     """c1 of the evaluation's search; null: as in training."""
+    os_lambda: bool | None = None
+    """Whether the evaluation's search is optimistic; null: as in training. False: a node's value is the plain mean."""
     policy_only: bool = True
     """Also play every evaluation without search, each agent taking its most likely action (decentralised execution)."""
 

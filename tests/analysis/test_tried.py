@@ -11,13 +11,13 @@ from analysis.tried import changed
 COMMAND = ["python", "-m", "mazero", "train", "--map", "3m", "--set", "a.b=1", "c.d=x", "--env", "obs_noise=0.1", "--x"]
 
 
-def run(root, name, seed, wins, *, done=False):
+def run(root, name, seed, wins, *, done=False, commit="0123456789abcdef"):
     directory = root / name / f"3m_{seed}"
     directory.mkdir(parents=True)
     known = {"program": "mazero", "algorithm": "mazero", "preset": "laptop", "map": "3m", "backend": "skirmish"}
     config = known | {"unit_data": "4.10", "seed": seed, "budget": {"env_steps": 200}, "config": {}}
     (directory / "config.json").write_text(json.dumps(config))
-    session = {"command": COMMAND, "git_commit": "0123456789abcdef"}
+    session = {"command": COMMAND, "git_commit": commit, "sources_sha256": "fedcba98"}
     (directory / "provenance.json").write_text(json.dumps({"sessions": [{"git_commit": "old"}, session]}))
     records = [{"kind": "eval", "env_steps": 100 * i, "win_rate": win} for i, win in enumerate(wins)]
     records += [{"kind": "train", "env_steps": 150}]
@@ -52,6 +52,12 @@ def test_every_evaluation_of_every_run_is_a_line(tmp_path):
     assert {(row["commit"], row["changed"], row["budget"]) for row in lines} == {
         ("0123456", "a.b=1 c.d=x obs_noise=0.1", "200")
     }
+
+
+def test_sources_outside_a_checkout_are_told_by_their_hash(tmp_path):
+    run(tmp_path, "a", 100, [0.25], commit=None)
+    assert tried.main([str(tmp_path), "--out", str(tmp_path / "out.csv")]) == 0
+    assert [row["commit"] for row in read(tmp_path / "out.csv")] == ["sources fedcba9"]
 
 
 def test_runs_that_are_gone_stay_and_others_are_renewed(tmp_path):

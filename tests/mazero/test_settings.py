@@ -91,4 +91,5 @@ def test_evaluation_changes_what_it_names_of_the_search_and_nothing_else():
     other = MAZeroConfig(search=plain.search, evaluation=EvaluationConfig(num_sampled_actions=3, policy_only=False))
     assert other.evaluated().search == SearchConfig(rho=0.5, num_simulations=30, num_sampled_actions=3, pb_c_init=0.0)
     assert other.evaluated().evaluation == EvaluationConfig(policy_only=False)
+    assert not MAZeroConfig(evaluation=EvaluationConfig(os_lambda=False)).evaluated().search.os_lambda
     assert MAZeroConfig(evaluation=EvaluationConfig(pb_c_init=0.0)).evaluated().search == SearchConfig(pb_c_init=0.0)
