@@ -182,8 +182,17 @@ class EvaluationConfig:
     """c1 of the evaluation's search; null: as in training."""
     os_lambda: bool | None = None
     """Whether the evaluation's search is optimistic; null: as in training. False: a node's value is the plain mean."""
+    weight_average: float = 0.0
+    """Evaluation plays with an average of the weights of past updates, each counting this much less than the next; 0:
+    with the last ones."""
     policy_only: bool = True
     """Also play every evaluation without search, each agent taking its most likely action (decentralised execution)."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight_average < 1:
+            raise ValueError(
+                f"weight_average must lie in [0, 1), got {self.weight_average}: it decays with every update"
+            )
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,27 @@ def require_support(env: VectorEnv, bound: int) -> None:
     )
 
 
+class WeightAverage:
+    """The network that evaluation plays with: an average over updates, or the network itself.
+
+    Args:
+      network: that learns.    decay: how much less an update counts than the next; 0: no average.
+    """
+
+    def __init__(self, network: MAZeroNetwork, decay: float) -> None:
+        self._decay = decay
+        self._latest: list[Tensor] = list(network.parameters())
+        self.network = copy.deepcopy(network).eval().requires_grad_(False) if decay else network
+        self._average: list[Tensor] = list(self.network.parameters())
+
+    def follow(self, updates: int) -> None:
+        """After update number `updates`, counted from 0; the first ones weigh more, so that the start is forgotten."""
+        if self._decay:
+            decay = min(self._decay, (1 + updates) / (10 + updates))
+            with torch.no_grad():
+                torch._foreach_lerp_(self._average, self._latest, 1 - decay)
+
+
 class MAZeroLearner:
     """MAZero on one environment.
 
@@ -102,6 +123,10 @@ class MAZeroLearner:
         # As search sees them: these follow the weights of the networks.
         self.model = make_player(self.network, config.inference)
         self.target_model = make_model(self.target, config.inference)
+        self.average = WeightAverage(self.network, config.evaluation.weight_average)
+        self._evaluated = (
+            self.model if self.average.network is self.network else make_player(self.average.network, config.inference)
+        )
         self.reanalyze_workspace = Workspace()
         self.searches = self._make_searches()
         settings = config.optimiser
@@ -206,6 +231,7 @@ class MAZeroLearner:
         predicted, scalars = self.optimise(batch)
         self.network.eval()
         self.model.weights_changed()
+        self.average.follow(self.updates)
         self._seconds["update"] += time.perf_counter() - began
         return predicted, scalars
 
@@ -235,20 +261,22 @@ class MAZeroLearner:
     def evaluate(self, seed: int) -> dict[str, float]:
         """Greedy episodes with search; without search too, as `policy_win_rate` and `policy_return_mean`."""
         rng = np.random.default_rng([seed, 1])  # of the search; the episodes have the seed itself
-        policy = SearchPolicy(self.model, self.config.evaluated(), rng=rng)
+        self._evaluated.weights_changed()
+        policy = SearchPolicy(self._evaluated, self.config.evaluated(), rng=rng)
         result = evaluate(policy, self._eval_env, seed=seed)
         if self.config.evaluation.policy_only:
-            bare = evaluate(NetworkPolicy(self.model, self.config), self._eval_env, seed=seed)
+            bare = evaluate(NetworkPolicy(self._evaluated, self.config), self._eval_env, seed=seed)
             result |= {"policy_win_rate": bare["win_rate"], "policy_return_mean": bare["return_mean"]}
         return result
 
     def policy_state(self) -> dict[str, Any]:
         """A copy of the network that plays."""
-        return {"network": {name: value.clone() for name, value in self.network.state_dict().items()}}
+        return {"network": {name: value.clone() for name, value in self.average.network.state_dict().items()}}
 
     def load_policy_state(self, state: dict[str, Any]) -> None:
         """Play with this network from now on."""
         self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["network"])
         self.model.weights_changed()
 
     def drain_metrics(self) -> dict[str, float]:
@@ -265,6 +293,7 @@ class MAZeroLearner:
         """Everything needed to go on exactly."""
         return {
             "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
             "target": self.target.state_dict(),
             "next_target": self._next_target.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -281,6 +310,7 @@ class MAZeroLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
         self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
         self.target.load_state_dict(state["target"])
         self.model.weights_changed()
         self.target_model.weights_changed()
