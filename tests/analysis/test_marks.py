@@ -1,0 +1,39 @@
+"""The table of marks, by hand."""
+
+import pytest
+
+from analysis import marks
+
+HEADER = "name,map,seed,kind,env_steps,win_rate,policy_win_rate\n"
+ROWS = """\
+a,3m,0,eval,0,0.0,0.0
+a,3m,0,eval,5000,0.5,0.25
+a,3m,0,eval,7500,1.0,1.0
+a,3m,0,absolute,5000,0.75,
+a,3m,1,eval,0,0.0,0.0
+a,3m,1,eval,5000,1.0,0.5
+"""
+
+
+def test_means_and_least_of_the_marks_that_all_have_reached(tmp_path, capsys):
+    path = tmp_path / "3m.csv"
+    path.write_text(HEADER + ROWS)
+    assert marks.main([str(path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "3m, 2 seeds: 0, 1",
+        "",
+        "| mean (least) | 5k | absolute |",
+        "|---|---|---|",
+        "| with search | 0.75 (0.50) | - |",  # one run is not finished
+        "| without search | 0.38 (0.25) | - |",
+        "",
+    ]
+    path.write_text(HEADER + ROWS + "a,3m,1,eval,7500,0.5,0.5\na,3m,1,absolute,5000,1.0,\n")
+    marks.main([str(path)])
+    assert capsys.readouterr().out.splitlines()[4] == "| with search | 0.75 (0.50) | 0.75 (0.50) | 0.88 (0.75) |"
+
+
+def test_a_missing_table_is_an_error(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        marks.main([str(tmp_path / "none.csv")])
+    assert "no table" in capsys.readouterr().err
