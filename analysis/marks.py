@@ -25,9 +25,9 @@ def table_of(rows: pd.DataFrame) -> str:
     runs = evaluations["seed"].nunique()
     marks = [mark for mark, at in evaluations.groupby("env_steps")["seed"].nunique().items() if mark and at == runs]
     lines = [
-        f"{rows['map'].iloc[0]}, {runs} seeds: {', '.join(map(str, sorted(rows['seed'].unique())))}",
+        f"{rows['map'].iloc[0]}, seeds {', '.join(map(str, sorted(rows['seed'].unique())))}",
         "",
-        "| mean (least) | " + " | ".join(f"{mark / 1000:g}k" for mark in marks) + " | absolute |",
+        "| mean (least) | " + " | ".join(f"{round(mark, -2) / 1000:g}k" for mark in marks) + " | absolute |",
         "|---|" + "---|" * (len(marks) + 1),
     ]
     for column, name in WAYS.items():
@@ -45,11 +45,14 @@ def main(argv: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m analysis.marks", description="win rates at the marks of runs")
     parser.add_argument("tables", nargs="+", type=Path, help="tables of analysis.tried")
+    parser.add_argument("--finished", action="store_true", help="leave out runs that are not finished")
     arguments = parser.parse_args(argv)
     for path in arguments.tables:
         if not path.is_file():
             parser.error(f"no table {path}: make it with `python -m analysis.tried RUNS --out {path}`")
         rows = pd.read_csv(path)
+        if arguments.finished:
+            rows = rows[rows["state"] == "finished"]
         for _, of_map in rows.groupby(["map", "name"]):
             print(table_of(of_map), end="\n\n")  # noqa: T201 - the command's answer
     return 0

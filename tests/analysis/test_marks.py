@@ -4,14 +4,14 @@ import pytest
 
 from analysis import marks
 
-HEADER = "name,map,seed,kind,env_steps,win_rate,policy_win_rate\n"
+HEADER = "name,map,state,seed,kind,env_steps,win_rate,policy_win_rate\n"
 ROWS = """\
-a,3m,0,eval,0,0.0,0.0
-a,3m,0,eval,5000,0.5,0.25
-a,3m,0,eval,7500,1.0,1.0
-a,3m,0,absolute,5000,0.75,
-a,3m,1,eval,0,0.0,0.0
-a,3m,1,eval,5000,1.0,0.5
+a,3m,finished,0,eval,0,0.0,0.0
+a,3m,finished,0,eval,5000,0.5,0.25
+a,3m,finished,0,eval,7500,1.0,1.0
+a,3m,finished,0,absolute,5000,0.75,
+a,3m,stopped,1,eval,0,0.0,0.0
+a,3m,stopped,1,eval,5000,1.0,0.5
 """
 
 
@@ -20,7 +20,7 @@ def test_means_and_least_of_the_marks_that_all_have_reached(tmp_path, capsys):
     path.write_text(HEADER + ROWS)
     assert marks.main([str(path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "3m, 2 seeds: 0, 1",
+        "3m, seeds 0, 1",
         "",
         "| mean (least) | 5k | absolute |",
         "|---|---|---|",
@@ -28,7 +28,12 @@ def test_means_and_least_of_the_marks_that_all_have_reached(tmp_path, capsys):
         "| without search | 0.38 (0.25) | - |",
         "",
     ]
-    path.write_text(HEADER + ROWS + "a,3m,1,eval,7500,0.5,0.5\na,3m,1,absolute,5000,1.0,\n")
+    assert marks.main([str(path), "--finished"]) == 0
+    assert capsys.readouterr().out.splitlines()[2:5:2] == [
+        "| mean (least) | 5k | 7.5k | absolute |",
+        "| with search | 0.50 (0.50) | 1.00 (1.00) | 0.75 (0.75) |",
+    ]
+    path.write_text(HEADER + ROWS + "a,3m,stopped,1,eval,7500,0.5,0.5\na,3m,stopped,1,absolute,5000,1.0,\n")
     marks.main([str(path)])
     assert capsys.readouterr().out.splitlines()[4] == "| with search | 0.75 (0.50) | 0.75 (0.50) | 0.88 (0.75) |"
 
