@@ -27,7 +27,7 @@ from mazero.search import Workspace
 from mazero.searches import FreshSearches, PeriodSearches
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
 from mazero.transforms import beyond_support, squash, unsquash
-from mazero.update import Optimise
+from mazero.update import Optimise, WeightAverage
 from training.errors import UserError, require_finite
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
@@ -57,27 +57,6 @@ def require_support(env: VectorEnv, bound: int) -> None:
         f"returns of {env.info.name} must lie within the support, which ends at {reach:.4g}, got up to {largest:.6g}: "
         f"scale the rewards down (--env reward_scale=...), or --set network.support={needed}"
     )
-
-
-class WeightAverage:
-    """The network that evaluation plays with: an average over updates, or the network itself.
-
-    Args:
-      network: that learns.    decay: how much less an update counts than the next; 0: no average.
-    """
-
-    def __init__(self, network: MAZeroNetwork, decay: float) -> None:
-        self._decay = decay
-        self._latest: list[Tensor] = list(network.parameters())
-        self.network = copy.deepcopy(network).eval().requires_grad_(False) if decay else network
-        self._average: list[Tensor] = list(self.network.parameters())
-
-    def follow(self, updates: int) -> None:
-        """After update number `updates`, counted from 0; the first ones weigh more, so that the start is forgotten."""
-        if self._decay:
-            decay = min(self._decay, (1 + updates) / (10 + updates))
-            with torch.no_grad():
-                torch._foreach_lerp_(self._average, self._latest, 1 - decay)
 
 
 class MAZeroLearner:
@@ -124,9 +103,7 @@ class MAZeroLearner:
         self.model = make_player(self.network, config.inference)
         self.target_model = make_model(self.target, config.inference)
         self.average = WeightAverage(self.network, config.evaluation.weight_average)
-        self._evaluated = (
-            self.model if self.average.network is self.network else make_player(self.average.network, config.inference)
-        )
+        self._evaluated = make_player(self.average.network, config.inference) if self.average.decay else self.model
         self.reanalyze_workspace = Workspace()
         self.searches = self._make_searches()
         settings = config.optimiser
@@ -293,7 +270,7 @@ class MAZeroLearner:
         """Everything needed to go on exactly."""
         return {
             "network": self.network.state_dict(),
-            "average": self.average.network.state_dict(),
+            "average": self.average.network.state_dict() if self.average.decay else None,
             "target": self.target.state_dict(),
             "next_target": self._next_target.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -310,7 +287,8 @@ class MAZeroLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
         self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
+        if self.average.decay:
+            self.average.network.load_state_dict(state["average"])
         self.target.load_state_dict(state["target"])
         self.model.weights_changed()
         self.target_model.weights_changed()

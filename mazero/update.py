@@ -1,7 +1,8 @@
-"""One step of the optimiser; on a GPU, as one CUDA graph."""
+"""One step of the optimiser, on a GPU as one CUDA graph, and an average of the weights that steps leave."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import fields
 
 import torch
@@ -74,3 +75,26 @@ class Optimise:
         self._optimiser.step()
         self._names = list(scalars)
         return [predicted.detach(), *(scalar.detach() for scalar in scalars.values())]
+
+
+class WeightAverage:
+    """The network that evaluation plays with: an average over updates, or the network itself.
+
+    Args:
+      network: that learns.    decay: how much less an update counts than the next; 0: no average.
+    Attributes:
+      network: that plays.
+    """
+
+    def __init__(self, network: MAZeroNetwork, decay: float) -> None:
+        self.decay = decay
+        self._latest: list[Tensor] = list(network.parameters())
+        self.network = copy.deepcopy(network).eval().requires_grad_(False) if decay else network
+        self._average: list[Tensor] = list(self.network.parameters())
+
+    def follow(self, updates: int) -> None:
+        """After update number `updates`, counted from 0; the first ones weigh more, so that the start is forgotten."""
+        if self.decay:
+            decay = min(self.decay, (1 + updates) / (10 + updates))
+            with torch.no_grad():
+                torch._foreach_lerp_(self._average, self._latest, 1 - decay)
