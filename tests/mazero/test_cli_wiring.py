@@ -70,6 +70,17 @@ def answer(capsys, *argv):
     return json.loads(out)
 
 
+def test_where_there_is_an_average_of_the_weights_it_plays(tmp_path, capsys):
+    network, config = write_run(tmp_path / "run")
+    saved = checkpoint.load(tmp_path / "run" / "checkpoint.pt", run=None)
+    other = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+    saved["learner"] = {"network": other, "average": network.state_dict()}
+    checkpoint.save(tmp_path / "run" / "checkpoint.pt", saved)
+    found = answer(capsys, "evaluate", "--run", str(tmp_path / "run"), "--episodes", "5", "--seed", "4")
+    wanted = played(network, config, seed=4, episodes=5, reward_scale_rate=10)
+    assert {name: found[name] for name in wanted} == wanted
+
+
 def test_evaluate_prints_the_whole_result_and_every_flag_matters(trained, capsys, monkeypatch):
     path, network, config = trained
     made, make_env = [], cli.make_env
