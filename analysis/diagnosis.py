@@ -68,8 +68,8 @@ def _headline(figure: Figure, table: Table) -> None:
     """Title, and what every figure must say: what made it, which policy, how many episodes, what bands mean."""
     units = f", unit data {table['unit_data']}" if table["unit_data"] else ""
     commit = table["provenance"]["git_commit"]
-    width, height = figure.get_size_inches()
-    lines = (
+    style.header(
+        figure,
         f"Diagnosis of {table['algorithm']} on {table['map']}, seed {table['seed']}",
         f"backend {table['backend']}{units}" + (f" · commit {commit[:10]}" if commit else ""),
         f"{table['policy']} policy after {table['env_steps']} of {table['budget']} environment steps · "
@@ -77,9 +77,6 @@ def _headline(figure: Figure, table: Table) -> None:
         f"K = {table['num_sampled_actions']}, U = {table['unroll_steps']}",
         "band and bar: 95 % bootstrap interval over episodes · dotted: what a measure is held against (titles)",
     )
-    looks = (style.TITLE, style.SMALL, style.SMALL, style.SMALL)
-    for text, down, look in zip(lines, style.HEADER_LINES, looks, strict=True):
-        figure.text(style.HEADER_INDENT / width, 1.0 - down / height, text, **look)
 
 
 def _rows(table: Table, name: str, measure: str) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Win rates at the marks of runs that were tried: `python -m analysis.marks TABLE.csv ...`.
 
 Each table is one of `analysis.tried`. A Markdown table for each map: mean over seeds and, in brackets, the least, at
-every mark that all runs of the map have reached, and the absolute metric of the finished ones.
+every mark that all runs of the map have reached, and the absolute metric of the finished ones; below them the paper's
+curve at these marks, where it has one of the map.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+
+from analysis.paper_curves import paper_curve
 
 WAYS = {"win_rate": "with search", "policy_win_rate": "without search"}
 
@@ -34,6 +38,10 @@ def table_of(rows: pd.DataFrame) -> str:
         cells = [_cell(evaluations.loc[evaluations["env_steps"] == mark, column]) for mark in marks]
         last = _cell(absolute[column]) if column == "win_rate" and len(absolute) == runs else "-"
         lines.append(f"| {name} | {' | '.join([*cells, last])} |")
+    paper = paper_curve(rows["map"].iloc[0])
+    if paper is not None:
+        cells = ["-" if np.isnan(value) else f"{value:.2f}" for value in paper.at(marks)]
+        lines.append(f"| the paper, {paper.figure} | {' | '.join(cells)} | - |")
     return "\n".join(lines)
 
 

@@ -131,11 +131,15 @@ def headline(
 
     Args: made_by: as of `analysis.collect.made_by`. score: which evaluations the numbers are of.
     """
-    width, height = figure.get_size_inches()
     seeds = f"{len(group.seeds)} seed" + ("s" if len(group.seeds) > 1 else "")
-    facts = f"{seeds} · {score} of {group.eval_episodes} episodes"
-    lines = (title, f"backend {made_by}", facts, note)
-    for text, down, look in zip(lines, HEADER_LINES, (TITLE, SMALL, SMALL, SMALL)):
+    header(figure, title, f"backend {made_by}", f"{seeds} · {score} of {group.eval_episodes} episodes", note)
+
+
+def header(figure: Figure, title: str, *lines: str) -> None:
+    """Title and up to three small lines below it, in the room that `panels` leaves."""
+    width, height = figure.get_size_inches()
+    looks = (TITLE, SMALL, SMALL, SMALL)
+    for text, down, look in zip((title, *lines), HEADER_LINES, looks, strict=False):
         figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)
 
 

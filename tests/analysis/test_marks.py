@@ -26,6 +26,7 @@ def test_means_and_least_of_the_marks_that_all_have_reached(tmp_path, capsys):
         "|---|---|---|",
         "| with search | 0.75 (0.50) | - |",  # one run is not finished
         "| without search | 0.38 (0.25) | - |",
+        "| the paper, Fig. 3 | 0.14 | - |",
         "",
     ]
     assert marks.main([str(path), "--finished"]) == 0
