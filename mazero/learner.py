@@ -28,6 +28,7 @@ from mazero.searches import FreshSearches, PeriodSearches
 from mazero.selfplay import NetworkPolicy, SearchPolicy, SelfPlay
 from mazero.transforms import beyond_support, squash, unsquash
 from mazero.update import Optimise, WeightAverage
+from mazero.values import TargetValues
 from training.errors import UserError, require_finite
 from training.evaluation import evaluate
 from training.metrics import RunningMeans
@@ -106,6 +107,7 @@ class MAZeroLearner:
         self._evaluated = make_player(self.average.network, config.inference) if self.average.decay else self.model
         self.reanalyze_workspace = Workspace()
         self.searches = self._make_searches()
+        self.values = TargetValues(self.target_model, config.network.stacked_observations)
         settings = config.optimiser
         self.optimiser = Adam(self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon)
         self.optimise = Optimise(self.network, self.optimiser, config)
@@ -185,7 +187,7 @@ class MAZeroLearner:
             self.replay,
             positions,
             importance,
-            target=self.target_model,
+            values=self.values,
             searches=self.searches,
             config=config,
             planned_updates=self.planned_updates,
@@ -221,6 +223,7 @@ class MAZeroLearner:
             self.target.load_state_dict(self._next_target.state_dict())
             self._next_target.load_state_dict(self.network.state_dict())
             self.target_model.weights_changed()
+            self.values.renew()
             if isinstance(self.searches, PeriodSearches):
                 self.searches.renew()
         values = torch.stack(list(scalars.values())).tolist()  # one transfer
@@ -277,6 +280,7 @@ class MAZeroLearner:
             "self_play": self.self_play.state_dict(),
             "replay": self.replay.state_dict(),
             "searches": self.searches.state_dict() if isinstance(self.searches, PeriodSearches) else None,
+            "values": self.values.state_dict(),
             "streams": self.streams.state_dict(),
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self._on_gpu else None,
@@ -299,6 +303,7 @@ class MAZeroLearner:
         self.replay.load_state_dict(state["replay"])
         if isinstance(self.searches, PeriodSearches):
             self.searches.load_state_dict(state["searches"])
+        self.values.load_state_dict(state["values"])
         self.streams.load_state_dict(state["streams"])
         torch.set_rng_state(state["torch_rng"].cpu())
         if self._on_gpu and state["cuda_rng"] is not None:  # dropout draws there

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from mazero.config import MAZeroConfig
-from mazero.inference import Model
 from mazero.losses import Batch
 from mazero.replay import SEARCH_FIELDS, Replay
 from mazero.searches import Searches
 from mazero.targets import policy_weights, standardised_advantages, td_horizon, value_targets
+from mazero.values import TargetValues
 
 
 def make_batch(
@@ -18,7 +18,7 @@ def make_batch(
     positions: np.ndarray,
     importance: np.ndarray,
     *,
-    target: Model,
+    values: TargetValues,
     searches: Searches,
     config: MAZeroConfig,
     planned_updates: int,
@@ -29,7 +29,7 @@ def make_batch(
 
     Args:
       positions: (B,) int64.    importance: (B,) float32 replay weights.
-      target: model that bootstraps.    searches: of positions, with the target network.
+      values: of positions, predicted by the target network.    searches: of positions, with the target network.
       planned_updates: of the whole run.
       rng: draws actions beyond episode ends and which samples are reanalysed.
       device: where the batch is to lie.
@@ -51,7 +51,7 @@ def make_batch(
     if config.targets.reanalyze_ratio > 0:
         _reanalyse(stored, replay, inside, real, searches=searches, config=config, rng=rng)
     value = _value_targets(
-        replay, positions, target=target, searches=searches, config=config, planned_updates=planned_updates
+        replay, positions, values=values, searches=searches, config=config, planned_updates=planned_updates
     )
     children = np.arange(stored["visit_counts"].shape[-1])
     mask = (children < stored["num_children"][..., None]) & real[..., None]  # (B, U + 1, K)
@@ -86,7 +86,7 @@ def _value_targets(
     replay: Replay,
     positions: np.ndarray,
     *,
-    target: Model,
+    values: TargetValues,
     searches: Searches,
     config: MAZeroConfig,
     planned_updates: int,
@@ -114,17 +114,13 @@ def _value_targets(
     if needed.any():
         unique, inverse = np.unique(inside[needed], return_inverse=True)
         if settings.value_bootstrap == "predicted":
-            values = _predict_values(target, replay.stacked_obs(unique, config.network.stacked_observations))
+            found = values.find(replay, unique)
         elif settings.value_bootstrap == "searched":
-            values = searches.find(replay, unique)["search_value"]
+            found = searches.find(replay, unique)["search_value"]
         else:
-            values = replay.search_value[unique]
-        bootstrap[needed] = values[inverse]
+            found = replay.search_value[unique]
+        bootstrap[needed] = found[inverse]
     return value_targets(reward, bootstrap, horizon=horizon, discount=config.search.discount)
-
-
-def _predict_values(model: Model, obs: np.ndarray) -> np.ndarray:
-    return model.roots(obs).value.cpu().numpy()
 
 
 def _reanalyse(

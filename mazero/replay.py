@@ -159,3 +159,37 @@ class Replay:
                 array[: self.size - cut] -= cut
         self.size -= cut
         self.dropped += cut
+
+
+class Beside:
+    """One entry for each position of a replay: grows with it, and loses what it drops.
+
+    Args:
+      dtype: of an entry.    fill: entry of a position that is new.
+    """
+
+    def __init__(self, dtype: type[np.generic], fill: float) -> None:
+        self._fill = np.array([fill], dtype)
+        self.forget()
+
+    def forget(self) -> None:
+        """Every position is new again."""
+        self._first = 0  # absolute number of the position whose entry stands first
+        self._entries = self._fill[:0]
+
+    def follow(self, replay: Replay) -> np.ndarray:
+        """The entries of the positions that `replay` holds now, (replay.size,), to read and to write."""
+        gone = min(max(0, replay.dropped - self._first), len(self._entries))
+        missing = replay.size - (len(self._entries) - gone)
+        if gone or missing:
+            self._entries = np.concatenate((self._entries[gone:], np.repeat(self._fill, missing)))
+            self._first = replay.dropped
+        return self._entries
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all entries."""
+        return {"first": self._first, "entries": self._entries.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        self._first, self._entries = state["first"], state["entries"].copy()

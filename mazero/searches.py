@@ -10,7 +10,7 @@ import torch
 
 from mazero.config import MAZeroConfig
 from mazero.inference import Model
-from mazero.replay import Replay, reserve
+from mazero.replay import Beside, Replay, reserve
 from mazero.search import SearchResult, Workspace, draws, search
 from training.errors import Diverged
 
@@ -108,60 +108,48 @@ class PeriodSearches:
         self.period = 0
         self._asked = self._made = 0  # positions asked for, and how many of them for the first time in their period
         self._rows: dict[str, np.ndarray] = {}
-        self._forget()
-
-    def _forget(self) -> None:
-        self._first = 0  # absolute number of the position whose row stands first in `_row`
-        self._row = np.empty(0, np.int32)  # row of each position in `_rows`, or -1
-        self._known = np.empty(0, np.bool_)  # whether a position was asked for in this period
-        self._count = 0
+        self._count = 0  # of searches kept
+        self._row = Beside(np.int32, fill=-1)  # row of each position in `_rows`, or -1
+        self._known = Beside(np.bool_, fill=False)  # whether a position was asked for in this period
 
     def renew(self) -> None:
         """The target network has changed."""
         self.period += 1
-        self._forget()
+        self._count = 0
+        self._row.forget()
+        self._known.forget()
 
     def find(self, replay: Replay, positions: np.ndarray) -> dict[str, np.ndarray]:
         """SEARCH_FIELDS, one row a position."""
-        self._follow(replay)
-        new = positions[self._row[positions] < 0]
+        row, known = self._row.follow(replay), self._known.follow(replay)
+        new = positions[row[positions] < 0]
         if new.size:
-            new = self._filled_up(replay, new)
+            new = self._filled_up(replay, new, row)
             seeds = position_seeds(self._seed, self.period, replay.dropped + new)
             found = _search_positions(replay, new, seeds, self._model, self._config, self._workspace)
             end = self._count + new.size
             reserve(self._rows, found, self._count, end)
             for name, rows in found.items():
                 self._rows[name][self._count : end] = rows
-            self._row[new] = np.arange(self._count, end)
+            row[new] = np.arange(self._count, end)
             self._count = end
         self._asked += len(positions)
-        self._made += int((~self._known[positions]).sum())
-        self._known[positions] = True
-        return {name: rows[self._row[positions]] for name, rows in self._rows.items()}
+        self._made += int((~known[positions]).sum())
+        known[positions] = True
+        return {name: rows[row[positions]] for name, rows in self._rows.items()}
 
-    def _filled_up(self, replay: Replay, new: np.ndarray) -> np.ndarray:
+    def _filled_up(self, replay: Replay, new: np.ndarray, row: np.ndarray) -> np.ndarray:
         """With `new`, as many positions as are searched at no cost: the likeliest to be drawn later in this period."""
         together = self._model.roots_per_search * torch.get_num_threads()
         room = -len(new) % together
         if not room:
             return new
-        others = self._row < 0
+        others = row < 0
         others[new] = False
         free = np.flatnonzero(others)
         if len(free) > room:
             free = free[np.argpartition(-replay.priority[free], room - 1)[:room]]
         return np.sort(np.concatenate((new, free)))
-
-    def _follow(self, replay: Replay) -> None:
-        """Lets `_row` and `_known` grow with the replay, and lose what it dropped."""
-        gone = min(max(0, replay.dropped - self._first), len(self._row))
-        missing = replay.size - (len(self._row) - gone)
-        if not gone and not missing:
-            return
-        self._row = np.concatenate((self._row[gone:], np.full(missing, -1, np.int32)))
-        self._known = np.concatenate((self._known[gone:], np.zeros(missing, np.bool_)))
-        self._first = replay.dropped
 
     def drain_counts(self) -> dict[str, float]:
         """Positions asked for since the last call (`searches_asked`) and searched for them (`searches_made`)."""
@@ -171,20 +159,14 @@ class PeriodSearches:
 
     def state_dict(self) -> dict[str, Any]:
         """The period, what was asked for in it, and the counts: not the searches."""
-        return {
-            "period": self.period,
-            "first": self._first,
-            "known": np.packbits(self._known),
-            "size": len(self._known),
-            "counts": (self._asked, self._made),
-        }
+        return {"period": self.period, "known": self._known.state_dict(), "counts": (self._asked, self._made)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
-        self._forget()
-        self.period, self._first = state["period"], state["first"]
-        self._known = np.unpackbits(state["known"], count=state["size"]).astype(np.bool_)
-        self._row = np.full(state["size"], -1, np.int32)
+        self._count = 0
+        self._row.forget()
+        self._known.load_state_dict(state["known"])
+        self.period = state["period"]
         self._asked, self._made = state["counts"]
 
 

@@ -23,8 +23,12 @@ from training.errors import UserError
 from training.files import replacing
 from training.rows import Growing, RowFiles
 
-MAGIC = b"MZBENCH3"
-OLDER = (b"MZBENCH1", b"MZBENCH2")  # arrays pickled as objects, which nobody should load; replays inside
+MAGIC = b"MZBENCH4"
+OLDER = (
+    b"MZBENCH1",
+    b"MZBENCH2",
+    b"MZBENCH3",
+)  # arrays pickled as objects, which nobody should load; replays inside; less in it
 ARRAY, SCALAR, TABLE = "numpy array", "numpy scalar", "growing table"  # keys that mark them among the containers
 
 

@@ -21,6 +21,7 @@ from mazero.networks import MAZeroNetwork
 from mazero.reanalyze import make_batch
 from mazero.replay import Episode, Replay
 from mazero.searches import FreshSearches
+from mazero.values import TargetValues
 from training.config import apply_overrides, load_preset
 
 SIZES = {"3m": (3, 30, 9), "2s3z": (5, 80, 11), "8m": (8, 80, 14), "27m_vs_30m": (27, 285, 36)}  # n, O, A
@@ -61,6 +62,7 @@ def measure_update(
     stored = dataclasses.replace(config, targets=dataclasses.replace(config.targets, reanalyze_ratio=0.0))
     replay, rng = random_replay(config, n_agents, obs_size, n_actions), np.random.default_rng(0)
     searches = FreshSearches(model, stored, rng=rng)
+    values = TargetValues(model, config.network.stacked_observations)
 
     def clock() -> float:
         if device != "cpu":
@@ -73,7 +75,7 @@ def measure_update(
         network.eval()
         positions, importance = replay.sample(settings.batch_size, beta=0.4, rng=rng)
         batch = make_batch(
-            replay, positions, importance, target=model, searches=searches, config=stored, planned_updates=1000,
+            replay, positions, importance, values=values, searches=searches, config=stored, planned_updates=1000,
             rng=rng, device=device,
         )  # fmt: skip
         marks.append(clock())
@@ -88,6 +90,7 @@ def measure_update(
         optimiser.step()
         marks.append(clock())
         model.weights_changed()
+        values.renew()
         targets, forward, backward, update = np.diff(marks)
         rounds.append({"step": forward + backward + update, "forward": forward, "backward": backward,
                        "optimiser": update, "targets": targets})  # fmt: skip

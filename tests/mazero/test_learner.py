@@ -131,7 +131,7 @@ def batch_of(learner, positions):
         learner.replay,
         np.asarray(positions),
         np.ones(len(positions), np.float32),
-        target=learner.target_model,
+        values=learner.values,
         searches=learner.searches,
         config=learner.config,
         planned_updates=learner.planned_updates,

@@ -71,6 +71,16 @@ class Remembered:
         self.rows, self.period = {}, self.period + 1
 
 
+class Recomputed:
+    """Values of the target network as it is, computed anew whenever they are asked for."""
+
+    def __init__(self, model, config):
+        self.model, self.depth = model, config.network.stacked_observations
+
+    def find(self, replay, positions):
+        return self.model.roots(replay.stacked_obs(positions, self.depth)).value.numpy()
+
+
 def plain_run(reuse):
     """Networks, replay, random streams, weights by update and logged numbers after BUDGET environment steps."""
     config, streams = tiny_config(*SETTINGS, f"targets.search_reuse={reuse}"), Streams(SEED)
@@ -98,8 +108,8 @@ def plain_run(reuse):
             done = (len(weights) - 1) / planned
             positions, importance = replay.sample(8, beta=0.3 + 0.6 * done, rng=streams.replay)
             batch = make_batch(
-                replay, positions, importance, target=models[1], config=config, planned_updates=planned,
-                searches=searches, rng=streams.reanalyze,
+                replay, positions, importance, values=Recomputed(models[1], config), config=config,
+                planned_updates=planned, searches=searches, rng=streams.reanalyze,
             )  # fmt: skip
             adam.param_groups[0]["lr"] = 1e-2 + done * (1e-3 - 1e-2)
             network.train()
@@ -259,7 +269,7 @@ def test_a_drawn_batch_is_made_of_these(monkeypatch):
     np.testing.assert_array_equal(weights, importance)
     np.testing.assert_array_equal(drawn.batch.importance.numpy(), importance)
     assert options == {
-        "target": learner.target_model, "searches": learner.searches, "config": learner.config, "planned_updates": 16,
+        "values": learner.values, "searches": learner.searches, "config": learner.config, "planned_updates": 16,
         "rng": learner.streams.reanalyze, "device": "cpu",
     }  # fmt: skip
     assert learner.reanalyze_workspace.roots > 0

@@ -10,6 +10,7 @@ from mazero.reanalyze import make_batch
 from mazero.replay import FIELDS, SEARCH_FIELDS, Episode, Replay
 from mazero.search import Root, SearchResult, Workspace, search
 from mazero.searches import FreshSearches, search_fields, search_observations
+from mazero.values import TargetValues
 from tests.mazero.tiny import tiny_config
 from training.errors import Diverged
 
@@ -180,7 +181,8 @@ def test_a_batch_is_what_plain_loops_make_of_the_replay(case):
 
     model, workspace = Toy(), Workspace()
     searches = FreshSearches(model, config, rng=rng, workspace=workspace)
-    batch = make_batch(replay, positions, importance, target=model, searches=searches, rng=rng, **options)
+    values = TargetValues(model, config.network.stacked_observations)
+    batch = make_batch(replay, positions, importance, values=values, searches=searches, rng=rng, **options)
 
     for name, value in expected.items():
         found = getattr(batch, name)
@@ -206,7 +208,7 @@ def test_a_batch_is_what_plain_loops_make_of_the_replay(case):
 def test_the_last_step_of_an_episode_needs_no_value_and_keeps_its_action():
     replay, model = random_replay(), Toy()
     batch = make_batch(
-        replay, np.array([6, 7]), np.ones(2, np.float32), target=model, searches=NONE,
+        replay, np.array([6, 7]), np.ones(2, np.float32), values=TargetValues(model, 1), searches=NONE,
         config=config_of("targets.reanalyze_ratio=0.0"), planned_updates=200, rng=np.random.default_rng(0),
     )  # fmt: skip
     assert model.asked == []
@@ -216,7 +218,7 @@ def test_the_last_step_of_an_episode_needs_no_value_and_keeps_its_action():
 
 def test_a_batch_lies_on_the_device_that_was_asked_for():
     batch = make_batch(
-        random_replay(), np.array([0, 9]), np.ones(2, np.float32), target=Toy(), searches=NONE,
+        random_replay(), np.array([0, 9]), np.ones(2, np.float32), values=TargetValues(Toy(), 1), searches=NONE,
         config=config_of("targets.reanalyze_ratio=0.0"), planned_updates=1, rng=np.random.default_rng(0), device="meta",
     )  # fmt: skip
     assert {getattr(batch, field.name).device.type for field in dataclasses.fields(batch)} == {"meta"}

@@ -80,7 +80,7 @@ def test_what_the_replay_drops_is_forgotten_and_the_rest_keeps_its_searches():
         replay.add(episode)
         positions = np.sort(rng.choice(replay.size, min(7, replay.size), replace=False))
         assert rows_equal(kept.find(replay, positions), whole, replay.dropped + positions)
-    assert replay.dropped > 70 and len(kept._row) == replay.size
+    assert replay.dropped > 70 and len(kept._row.follow(replay)) == replay.size
 
 
 def test_targets_are_distributed_as_with_a_search_at_every_draw():
@@ -118,7 +118,7 @@ def test_a_run_that_is_stopped_within_a_period_goes_on_as_if_it_had_not(bootstra
     settings = (PERIOD, f"targets.value_bootstrap={bootstrap}", "targets.target_interval=7", "replay.capacity=60")
     whole = advanced(tiny_learner(*settings), 160)
     stopped = advanced(tiny_learner(*settings), 104)
-    assert stopped.updates % 7 != 0 and stopped.searches._known.any()
+    assert stopped.updates % 7 != 0 and stopped.searches._known.follow(stopped.replay).any()
     state = stopped.state_dict()  # with torch's global generator, which a new learner seeds
     again = tiny_learner(*settings)
     again.load_state_dict(state)
