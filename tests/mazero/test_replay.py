@@ -112,3 +112,16 @@ def test_write_search_replaces_only_the_searches():
     assert replay.q[:, 0].tolist() == [0.0, 2.5, 0.0]
     with pytest.raises(AttributeError, match="no field 'pq'"):
         replay.pq  # noqa: B018
+
+
+def test_stacking_equals_plain_frames_for_positions_of_any_shape():
+    replay, rng = filled(3, 1, 5), np.random.default_rng(0)
+    replay.obs[:] = rng.normal(size=replay.obs.shape)
+    positions = rng.integers(0, 9, (4, 3))
+    for depth in (1, 2, 4):
+        found = replay.stacked_obs(positions, depth)
+        assert found.shape == (4, 3, N, depth * OBS) and found.dtype == np.float32
+        for place, t in np.ndenumerate(positions):
+            frames = [replay.obs[max(t - back, replay.episode_start[t])] for back in range(depth - 1, -1, -1)]
+            np.testing.assert_array_equal(found[place], np.concatenate(frames, axis=-1))
+    assert replay.stacked_obs(np.empty((0, 2), np.int64), 2).shape == (0, 2, N, 2 * OBS)
