@@ -19,7 +19,7 @@ def _address(array):
     return np.int64(array.ctypes.data)
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, forceinline=True)
 def _drop(share, bits, threshold, scale, out):
     for c in range(share.size):
         kept = share[c] * scale
@@ -60,7 +60,7 @@ def attend(qkv, bias, bits, threshold, scale, weight, out):
             mix(scores + 4 * i * n * heads, base + 8 * width, n, 3 * width, dim, heads, to)
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@njit(cache=True, nogil=True, fastmath=REORDER, forceinline=True)
 def _slopes(share, slope, weight, bits, threshold, scale, n, heads):
     """`slope`, of the attention after dropout, becomes the gradient of the scores; `share` holds that attention."""
     for c in range(n * n * heads):

@@ -16,10 +16,14 @@ from mazero.learning.jit import REORDER, njit
 
 EPSILON = np.float32(1e-5)  # of LayerNorm, torch's default
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
+kernel = njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+# Part of every kernel that calls it. Were it a function of its own, each kernel would bring a copy, sums in an order of
+# that copy's, and the one that a process meets first would serve all: other results in the process that compiles.
+helper = njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy", forceinline=True)
 BLOCK = 16  # rows that a pass is done for before the next pass: sums of several rows run side by side, in the cache
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def standardise(obs, first, out):
     """LayerNorm without gain and shift of observations, from position `first` on, in the order (step, sample).
 
@@ -38,7 +42,7 @@ def standardise(obs, first, out):
                 to[r, c] = (x[r, c] - mean) * factor
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@helper
 def _measure(x, start, stop, moments):
     """Mean and 1 / standard deviation of rows start..stop - 1 of x (R, C), in `moments` (R, 2)."""
     width = x.shape[1]
@@ -57,7 +61,7 @@ def _measure(x, start, stop, moments):
         moments[r, 1] = ONE / np.sqrt(moments[r, 1] * share + EPSILON)
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@helper
 def _scale(x, start, stop, moments, gain, shift, out):
     """(x - mean) / standard deviation * gain + shift of rows start..stop - 1."""
     for r in range(start, stop):
@@ -66,7 +70,7 @@ def _scale(x, start, stop, moments, gain, shift, out):
             to[c] = (row[c] - mean) * factor * gain[c] + shift[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def norm(z, table, row, relu, gain, shift, add, out, moments):
     """z + bias, ReLU if `relu`, LayerNorm, plus `add` (R, C), which may be empty.
 
@@ -96,7 +100,7 @@ def norm(z, table, row, relu, gain, shift, add, out, moments):
                     to[c] += more[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def norm_backward(d_out, z, row, relu, gain, moments, d_gain, d_shift, d_table):
     """Gradients of `norm`; z becomes that of the products. d_out: (R, C)."""
     width = z.shape[1]
@@ -120,7 +124,7 @@ def norm_backward(d_out, z, row, relu, gain, moments, d_gain, d_shift, d_table):
                 bias[c] += x[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@helper
 def _project(d_out, z, start, stop, moments, gain, d_gain, d_shift, sums):
     """Means of d * gain and of d * gain * standardised z over each row; adds to the gradients of gain and shift.
 
@@ -143,7 +147,7 @@ def _project(d_out, z, start, stop, moments, gain, d_gain, d_shift, sums):
         sums[r - start, 0], sums[r - start, 1] = first * share, second * share
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def residual_norm(z, bias, x, bits, threshold, scale, gain, shift, out, moments):
     """LayerNorm(x + dropout(z + bias)).
 
@@ -170,7 +174,7 @@ def residual_norm(z, bias, x, bits, threshold, scale, gain, shift, out, moments)
         _scale(z, start, stop, moments, gain, shift, out)
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def residual_norm_backward(d, z, bits, threshold, scale, gain, moments, d_gain, d_shift, d_bias):
     """Gradients of `residual_norm`: d (R, C), of its result, becomes that of x; z becomes that of the products."""
     width = z.shape[1]
@@ -199,7 +203,7 @@ def residual_norm_backward(d, z, bits, threshold, scale, gain, moments, d_gain, 
                 d_bias[c] += s[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def relu(z, table, row, add, out):
     """ReLU(z + bias), kept in z; plus row r modulo len(add) of `add` in `out`."""
     width, period = z.shape[1], add.shape[0]
@@ -212,7 +216,7 @@ def relu(z, table, row, add, out):
             to[c] = value + more[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def relu_backward(d, z, row, d_table):
     """Gradient of `relu`: z becomes that of the products. d: (R, C)."""
     width = z.shape[1]
@@ -224,7 +228,7 @@ def relu_backward(d, z, row, d_table):
             bias[c] += x[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def dropped_relu(z, bias, bits, threshold, scale):
     """dropout(ReLU(z + bias)) in place; bits: (R, C) or (0, C)."""
     width = z.shape[1]
@@ -242,7 +246,7 @@ def dropped_relu(z, bias, bits, threshold, scale):
                 x[c] = ZERO if value < ZERO else value
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def dropped_relu_backward(d, y, scale, d_bias):
     """d (R, C), the gradient of `dropped_relu`'s result y, becomes that of the products."""
     width = d.shape[1]
@@ -254,7 +258,7 @@ def dropped_relu_backward(d, y, scale, d_bias):
             d_bias[c] += slope[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def team_rows(rows, bias, first, out):
     """out[s] = bias + sum of the rows `rows[s, i]` of a table over agents i: what a joint action adds to a Linear.
 
@@ -271,7 +275,7 @@ def team_rows(rows, bias, first, out):
                 to[c] += row[c]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+@kernel
 def team_rows_backward(d, rows, d_first):
     """Adds gradients d (S, C) to the rows (n * A, C) that were added."""
     for s in range(rows.shape[0]):
