@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,7 +39,7 @@ def test_an_average_of_everything_or_less_than_nothing_is_refused(wrong):
 def test_learning_is_the_same_and_evaluations_play_with_the_average():
     plain, learner = advanced(steps=120), advanced(AVERAGE, steps=120)
     same_tensors(learner.network.state_dict(), plain.network.state_dict())
-    average, obs = learner.average.network, learner.replay.stacked_obs(learner.replay.age(0) - 1, 2)[None]
+    average, obs = learner.average.network, learner.replay.stacked_obs(np.array([len(learner.replay) - 1]), 2)
     logits = [make_model(net, learner.config.inference).roots(obs).policy_logits for net in (learner.network, average)]
     assert not torch.equal(*logits)
     same_tensors(learner.policy_state()["network"], average.state_dict())

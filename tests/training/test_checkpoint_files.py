@@ -31,7 +31,7 @@ def test_a_file_is_magic_checksum_and_plain_payload(tmp_path):
     array = np.arange(3, dtype=np.int16)
     checkpoint.save(tmp_path / "c.pt", {"a": array, "b": np.float32(0.5), "c": (1, [None, "x"])})
     raw = (tmp_path / "c.pt").read_bytes()
-    assert raw[:8] == b"MZBENCH3" and raw[8:40] == hashlib.sha256(raw[40:]).digest()
+    assert raw[:8] == b"MZBENCH4" and raw[8:40] == hashlib.sha256(raw[40:]).digest()
     plain = torch.load(io.BytesIO(raw[40:]), weights_only=True)
     assert plain["a"].keys() == {"numpy array"} and plain["a"]["numpy array"].tolist() == [0, 1, 2]
     assert plain["b"].keys() == {"numpy scalar"} and plain["b"]["numpy scalar"].item() == 0.5
