@@ -20,29 +20,54 @@ WAYS = {"win_rate": "with search", "policy_win_rate": "without search"}
 
 
 def table_of(rows: pd.DataFrame) -> str:
-    """The table of one map, Markdown.
+    """The table of one map, Markdown; with several kinds of run (names), a line or two for each.
 
     Args:
-      rows: of `analysis.tried`, one map and one set of settings.
+      rows: of `analysis.tried`, one map, one set of settings a name.
     """
-    evaluations, absolute = (rows[rows["kind"] == kind] for kind in ("eval", "absolute"))
-    runs = evaluations["seed"].nunique()
-    marks = [mark for mark, at in evaluations.groupby("env_steps")["seed"].nunique().items() if mark and at == runs]
+    rows = rows.assign(env_steps=rows["env_steps"].round(-2))  # vector steps end a little behind their mark
+    evaluations = rows[rows["kind"] == "eval"]
+    names = sorted(rows["name"].unique())
+    seeds = {name: sorted(of_name["seed"].unique()) for name, of_name in rows.groupby("name")}
+    runs = len(evaluations[["name", "seed"]].drop_duplicates())
+    reached = evaluations.drop_duplicates(["name", "seed", "env_steps"])["env_steps"].value_counts().sort_index()
+    marks = [mark for mark, count in reached.items() if mark and count == runs]
     lines = [
-        f"{rows['map'].iloc[0]}, seeds {', '.join(map(str, sorted(rows['seed'].unique())))}",
+        f"{rows['map'].iloc[0]}, seeds {_listed(seeds[names[0]])}",
         "",
-        "| mean (least) | " + " | ".join(f"{round(mark, -2) / 1000:g}k" for mark in marks) + " | absolute |",
+        "| mean (least) | " + " | ".join(f"{mark / 1000:g}k" for mark in marks) + " | absolute |",
         "|---|" + "---|" * (len(marks) + 1),
     ]
-    for column, name in WAYS.items():
-        cells = [_cell(evaluations.loc[evaluations["env_steps"] == mark, column]) for mark in marks]
-        last = _cell(absolute[column]) if column == "win_rate" and len(absolute) == runs else "-"
-        lines.append(f"| {name} | {' | '.join([*cells, last])} |")
+    for name in names:
+        who = [] if len(names) == 1 else [name]
+        if seeds[name] != seeds[names[0]]:
+            who.append(f"seeds {_listed(seeds[name])}")
+        lines += _lines_of(rows[rows["name"] == name], marks, who)
     paper = paper_curve(rows["map"].iloc[0])
     if paper is not None:
         cells = ["-" if np.isnan(value) else f"{value:.2f}" for value in paper.at(marks)]
         lines.append(f"| the paper, {paper.figure} | {' | '.join(cells)} | - |")
     return "\n".join(lines)
+
+
+def _lines_of(rows: pd.DataFrame, marks: list[int], who: list[str]) -> list[str]:
+    """The lines of one name: one for each way it played, with the absolute metric if all its runs are finished."""
+    evaluations, absolute = (rows[rows["kind"] == kind] for kind in ("eval", "absolute"))
+    searched = evaluations["policy_win_rate"].notna().any()  # the baselines play in one way only
+    lines = []
+    for column, way in WAYS.items():
+        if column == "policy_win_rate" and not searched:
+            continue
+        cells = [_cell(evaluations.loc[evaluations["env_steps"] == mark, column]) for mark in marks]
+        whole = column == "win_rate" and len(absolute) == evaluations["seed"].nunique()
+        cells.append(_cell(absolute[column]) if whole else "-")
+        label = ", ".join([*who, way] if searched else who or ["win rate"])
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return lines
+
+
+def _listed(seeds: list[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def _cell(values: pd.Series) -> str:
@@ -61,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         rows = pd.read_csv(path)
         if arguments.finished:
             rows = rows[rows["state"] == "finished"]
-        for _, of_map in rows.groupby(["map", "name"]):
+        for _, of_map in rows.groupby("map"):
             print(table_of(of_map), end="\n\n")  # noqa: T201 - the command's answer
     return 0
 

@@ -111,9 +111,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def finished(path: Path) -> pd.DataFrame:
-    """The evaluations of a table's finished runs."""
+    """The evaluations of the finished runs of MAZero in a table, which may hold those of its rivals too."""
     rows = pd.read_csv(path, dtype={"unit_data": str})  # 4.10 is no number
-    return rows[(rows["state"] == "finished") & (rows["kind"] == "eval")]
+    return rows[(rows["state"] == "finished") & (rows["kind"] == "eval") & (rows["program"] == "mazero")]
 
 
 if __name__ == "__main__":

@@ -39,6 +39,24 @@ def test_means_and_least_of_the_marks_that_all_have_reached(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[4] == "| with search | 0.75 (0.50) | 0.75 (0.50) | 0.88 (0.75) |"
 
 
+def test_kinds_of_run_share_a_table_and_baselines_have_one_line_each(tmp_path, capsys):
+    path = tmp_path / "3m.csv"
+    qmix = "qmix,3m,finished,{seed},eval,5000,{rate},\nqmix,3m,finished,{seed},absolute,5000,{rate},\n"
+    path.write_text(HEADER + ROWS + qmix.format(seed=0, rate=0.5) + qmix.format(seed=2, rate=0.0))
+    assert marks.main([str(path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "3m, seeds 0, 1",
+        "",
+        "| mean (least) | 5k | absolute |",
+        "|---|---|---|",
+        "| a, with search | 0.75 (0.50) | - |",
+        "| a, without search | 0.38 (0.25) | - |",
+        "| qmix, seeds 0, 2 | 0.25 (0.00) | 0.25 (0.00) |",
+        "| the paper, Fig. 3 | 0.14 | - |",
+        "",
+    ]
+
+
 def test_a_missing_table_is_an_error(tmp_path, capsys):
     with pytest.raises(SystemExit):
         marks.main([str(tmp_path / "none.csv")])
