@@ -52,11 +52,6 @@ class ReplayConfig:
     joint actions. Their updates are made up for then (as released: updates follow all transitions collected)."""
     capacity: int | None = None
     """Most environment steps kept (oldest episodes go first); null keeps everything, as the paper's runs do."""
-    recent: int | None = None
-    """A departure: only searches of the last `recent` environment steps, those of a young network, are policy targets,
-    unless they were made afresh; older data teach model and values alone. null: all of them, as released."""
-    recent_share: float = 0.5
-    """Share of every batch that is drawn from the `recent` steps; the rest is drawn from everything kept."""
     priority_alpha: float = 0.6
     """Exponent of the priorities; 0 samples uniformly."""
     beta_start: float = 0.4
@@ -68,9 +63,7 @@ class ReplayConfig:
             raise ValueError(f"start must be at least 1 environment step, got {self.start}")
         if self.capacity is not None and self.capacity < self.start:
             raise ValueError(f"capacity ({self.capacity}) must not be below start ({self.start})")
-        if self.recent is not None and self.recent < self.start:
-            raise ValueError(f"recent ({self.recent}) must not be below start ({self.start})")
-        for name in ("recent_share", "priority_alpha", "beta_start", "beta_end"):
+        for name in ("priority_alpha", "beta_start", "beta_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
 

@@ -182,13 +182,7 @@ class MAZeroLearner:
         began = time.perf_counter()
         done = min(1.0, update / self.planned_updates)
         beta = config.replay.beta_start + done * (config.replay.beta_end - config.replay.beta_start)
-        positions, importance = self.replay.sample(
-            config.optimiser.batch_size,
-            beta=beta,
-            rng=self.streams.replay,
-            recent=config.replay.recent,
-            recent_share=config.replay.recent_share,
-        )
+        positions, importance = self.replay.sample(config.optimiser.batch_size, beta=beta, rng=self.streams.replay)
         batch = make_batch(
             self.replay,
             positions,

@@ -48,17 +48,13 @@ def make_batch(
     obs = replay.stacked_obs(inside, config.network.stacked_observations)
 
     stored = {name: getattr(replay, name)[inside] for name in SEARCH_FIELDS}
-    taught = real  # where there is a policy target
-    if config.replay.recent is not None:
-        taught = real & (replay.age(inside) <= config.replay.recent)
     if config.targets.reanalyze_ratio > 0:
-        fresh = _reanalyse(stored, replay, inside, real, searches=searches, config=config, rng=rng)
-        taught = taught | fresh
+        _reanalyse(stored, replay, inside, real, searches=searches, config=config, rng=rng)
     value = _value_targets(
         replay, positions, values=values, searches=searches, config=config, planned_updates=planned_updates
     )
     children = np.arange(stored["visit_counts"].shape[-1])
-    mask = (children < stored["num_children"][..., None]) & taught[..., None]  # (B, U + 1, K)
+    mask = (children < stored["num_children"][..., None]) & real[..., None]  # (B, U + 1, K)
     if config.loss.policy_weight == "visits":
         share = stored["visit_counts"] / np.maximum(1, stored["visit_counts"].sum(axis=-1, keepdims=True))
     else:
@@ -136,10 +132,10 @@ def _reanalyse(
     searches: Searches,
     config: MAZeroConfig,
     rng: np.random.Generator,
-) -> np.ndarray:
+) -> None:
     """Replaces the searches of a share of the samples in `stored`, rows of `inside` (B, U + 1), by fresh ones.
 
-    Positions that several samples share are searched once. Returns: (B, U + 1) bool, which were replaced.
+    Positions that several samples share are searched once.
     """
     batch = inside.shape[0]
     count = round(config.targets.reanalyze_ratio * batch)
@@ -147,11 +143,10 @@ def _reanalyse(
     chosen[rng.permutation(batch)[:count]] = True
     chosen &= real
     if not chosen.any():
-        return chosen
+        return
     unique, inverse = np.unique(inside[chosen], return_inverse=True)
     fresh = searches.find(replay, unique)
     for name in SEARCH_FIELDS:
         stored[name][chosen] = fresh[name][inverse]
     if config.targets.write_back:
         replay.write_search(unique, fresh)
-    return chosen

@@ -93,38 +93,21 @@ class Replay:
         if self.capacity is not None and self.size > self.capacity:
             self._forget()
 
-    def sample(
-        self, batch: int, *, beta: float, rng: np.random.Generator, recent: int | None = None, recent_share: float = 0.0
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, batch: int, *, beta: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw positions by priority.
 
         Args:
           batch: how many; if fewer are stored, positions repeat.    beta: exponent of the importance weights.
-          recent, recent_share: that share of the batch comes from the last `recent` transitions; None: all the same.
-        Returns: positions (batch,) int64, importance weights (batch,) float32, divided by their maximum. Weights make
-          up for priorities, not for `recent_share`.
+        Returns: positions (batch,) int64, importance weights (batch,) float32, divided by their maximum.
         """
-        if recent is None or recent >= self.size:
-            return self._draw(batch, 0, beta=beta, rng=rng)
-        young = round(recent_share * batch)
-        draws = [
-            self._draw(count, since, beta=beta, rng=rng)
-            for count, since in ((batch - young, 0), (young, self.size - recent))
-            if count
-        ]
-        positions, weights = (np.concatenate(parts) for parts in zip(*draws, strict=True))
-        return positions, weights
-
-    def _draw(self, count: int, since: int, *, beta: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """`sample` among the transitions from `since` on."""
-        mass = self.priority[since:] ** self.priority_alpha
-        if count <= len(mass):
-            race = rng.standard_exponential(len(mass)) / mass
-            drawn = np.sort(np.argpartition(race, count - 1)[:count])
+        mass = self.priority**self.priority_alpha
+        if batch <= self.size:
+            race = rng.standard_exponential(self.size) / mass
+            positions = np.sort(np.argpartition(race, batch - 1)[:batch])
         else:
-            drawn = rng.choice(len(mass), count, p=mass / mass.sum())
-        weights = (len(mass) * mass[drawn] / mass.sum()) ** -beta
-        return since + drawn, (weights / weights.max()).astype(np.float32)
+            positions = rng.choice(self.size, batch, p=mass / mass.sum())
+        weights = (self.size * mass[positions] / mass.sum()) ** -beta
+        return positions, (weights / weights.max()).astype(np.float32)
 
     def set_priorities(self, positions: np.ndarray, errors: np.ndarray) -> None:
         """Priority = |error| + 1e-6 at `positions`."""

@@ -24,10 +24,9 @@ REFUSED = [
     (SelfPlayConfig, {"temperature": 0}, POSITIVE + ": 1 samples by visit counts"),
     (ReplayConfig, {"start": 0}, "start must be at least 1 environment step, got 0"),
     (ReplayConfig, {"start": 10, "capacity": 9}, "capacity (9) must not be below start (10)"),
-    (ReplayConfig, {"start": 10, "recent": 9}, "recent (9) must not be below start (10)"),
     *[
         (ReplayConfig, {name: value}, SHARE)
-        for name in ("recent_share", "priority_alpha", "beta_start", "beta_end")
+        for name in ("priority_alpha", "beta_start", "beta_end")
         for value in (-0.1, 1.1)
     ],
     *[(TargetConfig, {name: 0}, LEAST_ONE) for name in ("unroll_steps", "td_steps", "target_interval")],
@@ -55,8 +54,6 @@ TAKEN = [
     (SelfPlayConfig, {"num_envs": 1, "temperature": 0.01}),
     (ReplayConfig, {"start": 1, "capacity": 1, "priority_alpha": 0, "beta_start": 0, "beta_end": 0}),
     (ReplayConfig, {"capacity": None, "priority_alpha": 1, "beta_start": 1, "beta_end": 1}),
-    (ReplayConfig, {"start": 1, "recent": 1, "recent_share": 0}),
-    (ReplayConfig, {"recent": None, "recent_share": 1}),
     (TargetConfig, {"unroll_steps": 1, "td_steps": 1, "target_interval": 1, "reanalyze_ratio": 0}),
     (TargetConfig, {"td_age_share": 0.01, "reanalyze_ratio": 1, "prefetch": 0, "value_bootstrap": "predicted"}),
     (TargetConfig, {"prefetch": 1, "value_bootstrap": "searched", "search_reuse": "period", "padding_action": "zero"}),
