@@ -28,13 +28,13 @@ def draw(rows: pd.DataFrame) -> Figure:
     """One panel for each map of `rows`, in their order.
 
     Args:
-      rows: finished runs of `analysis.tried`, of one backend, unit data and preset.
+      rows: runs of `analysis.tried`, of one backend, unit data and preset.
     Raises: ValueError if rows is empty, if it mixes these, or if the seeds of a map have different marks.
     """
     makers = rows[["preset", "changed", "backend", "unit_data", "num_episodes"]].fillna("").drop_duplicates()
     if len(makers) != 1:
         raise ValueError(
-            f"a figure shows finished runs of one preset, backend, unit data and number of episodes, "
+            f"a figure shows runs of one preset, backend, unit data and number of episodes, "
             f"got {makers.to_dict('records') or 'none'}: give tables that agree"
         )
     maps = list(rows["map"].unique())
@@ -48,12 +48,13 @@ def draw(rows: pd.DataFrame) -> Figure:
         maker = makers.iloc[0]
         changed = f", {maker['changed']}" if maker["changed"] else ""
         seeds = sorted({len(of_map) for _, of_map in rows.groupby("map")["seed"].unique().items()})
+        alone = seeds == [1]
         style.header(
             figure,
             "MAZero over the paper's curves",
             f"ours: backend {maker['backend']}, unit data {maker['unit_data']}, preset {maker['preset']}{changed}",
-            f"{' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}, each evaluation of "
-            f"{maker['num_episodes']:.0f} episodes; line: mean, thin: seed, band: 95 % bootstrap interval",
+            f"{' or '.join(map(str, seeds))} seed{'' if alone else 's'}, "
+            f"{maker['num_episodes']:.0f} games an evaluation{'' if alone else '; thin: seed, band: bootstrap 95 %'}",
             f"the paper's ({_figures(maps)}): StarCraft II, smoothed, its own band",
         )
         sns.despine(figure)
@@ -81,7 +82,9 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     for seed in scores.to_numpy():
         axes.plot(steps, seed, color=colour, linewidth=0.5, alpha=0.4)
     axes.plot(steps, curve.value, color=colour, linewidth=1.5, marker="o", markersize=3, label="MAZero, ours")
-    axes.set(title=name, xlabel="Environment steps", ylim=(-0.03, 1.03))
+    budget = rows["budget"].max()
+    title = name if (rows["state"] == "finished").all() else f"{name}, stopped at {steps[-1]:,} of {budget:,}"
+    axes.set(title=title, xlabel="Environment steps", ylim=(-0.03, 1.03))
     axes.set_xlim(0, 1.02 * steps[-1])
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=style.ROUND_STEPS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.thousands(value)))
@@ -98,10 +101,13 @@ def main(argv: list[str] | None = None) -> int:
     """The command. Returns: exit code."""
     parser = argparse.ArgumentParser(prog="python -m analysis.over_paper", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("tables", nargs="+", type=Path, help="tables of analysis.tried; runs not finished are left out")
+    parser.add_argument(
+        "--stopped", action="store_true", help="draw runs that are not finished too, as far as they went"
+    )
     parser.add_argument("--out", type=Path, required=True, help="figure, PNG; a PDF is written beside it")
     arguments = parser.parse_args(argv)
     try:
-        rows = pd.concat([finished(path) for path in arguments.tables])
+        rows = pd.concat([evaluations(path, stopped=arguments.stopped) for path in arguments.tables])
         png, pdf = style.save(draw(rows), arguments.out.with_suffix(""))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -110,10 +116,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def finished(path: Path) -> pd.DataFrame:
-    """The evaluations of the finished runs of MAZero in a table, which may hold those of its rivals too."""
+def evaluations(path: Path, *, stopped: bool = False) -> pd.DataFrame:
+    """The evaluations of the finished runs of MAZero in a table, which may hold those of its rivals too.
+
+    Args: stopped: of the others as well.
+    """
     rows = pd.read_csv(path, dtype={"unit_data": str})  # 4.10 is no number
-    return rows[(rows["state"] == "finished") & (rows["kind"] == "eval") & (rows["program"] == "mazero")]
+    rows = rows[(rows["kind"] == "eval") & (rows["program"] == "mazero")]
+    return rows if stopped else rows[rows["state"] == "finished"]
 
 
 if __name__ == "__main__":

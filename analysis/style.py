@@ -137,6 +137,7 @@ def headline(
 
 def header(figure: Figure, title: str, *lines: str) -> None:
     """Title and up to three small lines below it, in the room that `panels` leaves."""
+    assert len(lines) < len(HEADER_LINES), f"there is room for {len(HEADER_LINES) - 1} lines, got {lines}"
     width, height = figure.get_size_inches()
     looks = (TITLE, SMALL, SMALL, SMALL)
     for text, down, look in zip((title, *lines), HEADER_LINES, looks, strict=False):

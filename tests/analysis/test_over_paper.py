@@ -12,7 +12,8 @@ from analysis.tried import COLUMNS
 
 def table(path, name="3m", seeds=(0, 1), **changes):
     """A table of `analysis.tried`: win rates 0 and 0.5 + seed / 10, and one run that was stopped."""
-    known = {"preset": "laptop", "backend": "skirmish", "unit_data": "4.10", "num_episodes": 32, "map": name} | changes
+    known = {"preset": "laptop", "backend": "skirmish", "unit_data": "4.10", "num_episodes": 32, "map": name}
+    known |= {"program": "mazero", "budget": 20_000} | changes
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -41,7 +42,7 @@ def test_the_papers_curves():
 
 
 def test_means_seeds_and_the_papers_curve_are_drawn(tmp_path):
-    rows = [over_paper.finished(table(tmp_path / f"{name}.csv", name)) for name in ("3m", "8m", "25m")]
+    rows = [over_paper.evaluations(table(tmp_path / f"{name}.csv", name)) for name in ("3m", "8m", "25m")]
     figure = over_paper.draw(over_paper.pd.concat(rows))
     assert [axes.get_title() for axes in figure.axes] == ["3m", "8m", "25m"]
     drawn = lines_of(figure.axes[0])
@@ -50,7 +51,7 @@ def test_means_seeds_and_the_papers_curve_are_drawn(tmp_path):
     assert "MAZero, the paper" in lines_of(figure.axes[1]) and "MAZero, the paper" not in lines_of(figure.axes[2])
     assert len(figure.axes[2].lines) == 3  # two finished seeds and their mean
     words = " ".join(text.get_text() for text in figure.texts)
-    assert "unit data 4.10, preset laptop" in words and "2 seeds, each evaluation of 32 episodes" in words
+    assert "unit data 4.10, preset laptop" in words and "2 seeds, 32 games an evaluation; thin: seed" in words
     assert "(Fig. 3, 8m: Fig. 5)" in words
 
 
@@ -59,6 +60,21 @@ def test_command_line(tmp_path, capsys):
     assert over_paper.main([str(one), str(other), "--out", str(tmp_path / "over.png")]) == 0
     assert (tmp_path / "over.png").stat().st_size > 5000 and (tmp_path / "over.pdf").is_file()
     assert str(tmp_path / "over.png") in capsys.readouterr().out
+
+
+def test_stopped_runs_are_drawn_on_request_and_called_so(tmp_path):
+    path = table(tmp_path / "3m.csv", seeds=())
+    assert over_paper.evaluations(path).empty
+    [axes] = over_paper.draw(over_paper.evaluations(path, stopped=True)).axes
+    assert axes.get_title() == "3m, stopped at 10,000 of 20,000"
+    assert lines_of(axes)["MAZero, ours"][-1] == [10_000, pytest.approx(1.4)]
+
+
+def test_rivals_in_a_table_are_not_drawn(tmp_path):
+    path, other = table(tmp_path / "3m.csv"), table(tmp_path / "qmix.csv", program="baselines", preset="low_data")
+    alone = over_paper.evaluations(path)
+    path.write_text(path.read_text() + other.read_text().split("\n", 1)[1])
+    assert len(over_paper.evaluations(path)) == len(alone) == 4
 
 
 @pytest.mark.parametrize(
@@ -76,7 +92,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path, capsys, second, mess
 
 
 def test_runs_with_other_marks_and_nothing_at_all(tmp_path):
-    rows = over_paper.finished(table(tmp_path / "a.csv"))
+    rows = over_paper.evaluations(table(tmp_path / "a.csv"))
     with pytest.raises(ValueError, match="all seeds of 3m must have the same evaluations"):
         over_paper.draw(rows.iloc[:-1])
     with pytest.raises(ValueError, match="got none"):
