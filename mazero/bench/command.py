@@ -52,6 +52,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="instead: env steps an hour of whole runs of this budget (default: 50000), with the preset as it is",
     )
+    parser.add_argument(
+        "--at",
+        type=int,
+        nargs="+",
+        metavar="ENV_STEPS",
+        default=None,
+        help="with --end-to-end: only when so many are done",
+    )
     parser.add_argument("--repeats", type=int, default=3, help="of which the median counts (default: %(default)s)")
     parser.add_argument("--preset", default="paper", help="sizes of everything else (default: %(default)s)")
     parser.add_argument(
@@ -69,6 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError(f"--{name.replace('_', '-')} takes positive integers, got {min(getattr(arguments, name))}")
     if arguments.end_to_end is not None and arguments.end_to_end < 1:
         raise UserError(f"--end-to-end takes a budget of at least 1 environment step, got {arguments.end_to_end}")
+    if arguments.at and (arguments.end_to_end is None or min(arguments.at) < 1):
+        raise UserError(
+            "--at takes numbers of environment steps, at least 1, beside --end-to-end; "
+            f"got {', '.join(map(str, arguments.at))}"
+        )
     if arguments.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {arguments.repeats}")
     if arguments.json is not None and not arguments.json.parent.is_dir():
@@ -94,7 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.end_to_end is not None:
         record = origin(config, arguments.repeats, arguments.device) | {"preset": arguments.preset}
         record["end_to_end"] = [
-            run_speed(config, name, arguments.end_to_end, device=arguments.device, report=report) for name in maps
+            run_speed(config, name, arguments.end_to_end, device=arguments.device, report=report, at=arguments.at)
+            for name in maps
         ]
         record["peak_memory_mb"] = peak_memory_mb()
     else:

@@ -3,19 +3,20 @@
 A run slows down as its replay grows, because more positions are searched with every target network. So the rate is
 measured with the replay at the middle of each third of the budget, over at least one whole target period each, and
 the hours of the budget are the sum of its thirds. The replay is filled with copies of episodes of random play, which
-are as many different positions to search as the episodes of a real run.
+are as many different positions to search as the episodes of a real run; a replay with a capacity keeps the last ones.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 import envs
+from mazero.bench.machine import peak_memory_mb
 from mazero.captured import CALLS_BEFORE
 from mazero.config import MAZeroConfig
 from mazero.learner import MAZeroLearner
@@ -27,34 +28,50 @@ PHASES = ("self_play", "targets", "update")
 
 
 def run_speed(
-    config: MAZeroConfig, name: str, budget: int, *, device: str, report: Callable[[str], None]
+    config: MAZeroConfig,
+    name: str,
+    budget: int,
+    *,
+    device: str,
+    report: Callable[[str], None],
+    at: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Speed of a run of `budget` environment steps, evaluations left out.
 
-    Returns: `env_steps_per_hour` of the whole budget; for each part of it (`parts`) the size of its replay, env steps,
-    wall and CPU seconds, the share of each phase and, where a target network searches a position once, how many
-    searches were asked for and made.
+    Args:
+      at: environment steps collected when it is measured; None: the middles of the thirds.
+    Returns: for each part of the budget (`parts`) the size of its replay, env steps, wall and CPU seconds, env steps
+      per hour of either, the share of each phase, the process's largest memory so far and, where a target network
+      searches a position once, how many searches were asked for and made. `env_steps_per_hour` and
+      `env_steps_per_cpu_hour` of the whole budget, unless `at` was given.
     """
     parts = []
-    for part in range(PARTS):
-        size = round(budget * (part + 0.5) / PARTS)
-        row = _part(config, name, budget, size, device)
+    for collected in at or [round(budget * (part + 0.5) / PARTS) for part in range(PARTS)]:
+        row = _part(config, name, budget, collected, device)
         parts.append(row)
         facts = [", ".join(f"{phase} {share:.0%}" for phase, share in row["share"].items())]
         if "searches_saved" in row:
             facts.append(f"{row['searches_made_per_env_step']:.1f} searches a step, {row['searches_saved']:.0%} saved")
+        facts.append(f"{row['peak_memory_mb']:,.0f} MB")
         speed = f"{row['env_steps_per_hour']:,.0f} env steps/hour"
         report(f"{name} with {row['replay_size']:,} transitions: {speed} ({'; '.join(facts)})")
-    rate = PARTS / sum(1 / row["env_steps_per_hour"] for row in parts)
-    report(f"{name}: {rate:,.0f} env steps/hour over {budget:,} steps on {torch.get_num_threads()} thread(s)")
-    return {"map": name, "budget": budget, "env_steps_per_hour": rate, "parts": parts}
+    whole = {"map": name, "budget": budget, "parts": parts}
+    if at is None:
+        for key in ("env_steps_per_hour", "env_steps_per_cpu_hour"):
+            whole[key] = PARTS / sum(1 / row[key] for row in parts)
+        report(
+            f"{name}: {whole['env_steps_per_hour']:,.0f} env steps/hour over {budget:,} steps on "
+            f"{torch.get_num_threads()} thread(s), {whole['env_steps_per_cpu_hour']:,.0f} per hour of CPU time"
+        )
+    return whole
 
 
-def _part(config: MAZeroConfig, name: str, budget: int, size: int, device: str) -> dict[str, Any]:
+def _part(config: MAZeroConfig, name: str, budget: int, collected: int, device: str) -> dict[str, Any]:
     learner = learner_on(config, name, budget, device=device)
-    fill(learner, size)
+    fill(learner, collected)
+    size = learner.replay.size
     rate, interval = config.optimiser.updates_per_env_step, config.targets.target_interval
-    updates = int(size * rate) // interval * interval
+    updates = int(collected * rate) // interval * interval
     learner.updates = updates - CALLS_BEFORE - 2
     learner.update_until(updates)  # compiles what is not compiled, and ends a target period
     learner.drain_metrics()
@@ -72,6 +89,8 @@ def _part(config: MAZeroConfig, name: str, budget: int, size: int, device: str) 
         "wall_seconds": wall,
         "cpu_seconds": cpu,
         "env_steps_per_hour": 3600 * steps / wall,
+        "env_steps_per_cpu_hour": 3600 * steps / cpu,
+        "peak_memory_mb": peak_memory_mb(),
         "share": {phase: value / sum(spent.values()) for phase, value in spent.items()},
     }
     asked, made = (metrics.get(f"searches_{what}", 0.0) for what in ("asked", "made"))
@@ -98,8 +117,8 @@ def learner_on(config: MAZeroConfig, name: str, budget: int, *, device: str) -> 
     )
 
 
-def fill(learner: MAZeroLearner, size: int) -> None:
-    """Fill the replay with `size` transitions or a few more: episodes of random play, again and again."""
+def fill(learner: MAZeroLearner, collected: int) -> None:
+    """Give the replay `collected` transitions or a few more: episodes of random play, again and again."""
     episodes: list[Episode] = []
     played = 0
     while played < SEED_STEPS or not episodes:
@@ -112,7 +131,7 @@ def fill(learner: MAZeroLearner, size: int) -> None:
     lengths = [len(episode.reward) for episode in episodes]
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     at = 0
-    while learner.replay.size < size:
+    while learner.replay.dropped + learner.replay.size < collected:
         rows = slice(offsets[at], offsets[at + 1])
         learner.replay.add(Episode(**{name: values[rows] for name, values in whole.items()}))
         at = (at + 1) % len(lengths)
