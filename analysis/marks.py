@@ -1,29 +1,31 @@
 """Win rates at the marks of runs that were tried: `python -m analysis.marks TABLE.csv ...`.
 
-Each table is one of `analysis.tried`. A Markdown table for each map: mean over seeds and, in brackets, the least, at
-every mark that all runs of the map have reached, and the absolute metric of the finished ones; below them the paper's
-curve at these marks, where it has one of the map.
+Each table is one of `analysis.tried`. A Markdown table for each map: mean over seeds and, in brackets, the least or
+with `--intervals` the 95 % bootstrap interval, at every mark that all runs of the map have reached, and the absolute
+metric of the finished ones; below them the paper's curve at these marks, where it has one of the map.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from analysis import statistics
 from analysis.paper_curves import paper_curve
 
 WAYS = {"win_rate": "with search", "policy_win_rate": "without search"}
 
 
-def table_of(rows: pd.DataFrame) -> str:
+def table_of(rows: pd.DataFrame, cell: Callable[[pd.Series], str]) -> str:
     """The table of one map, Markdown; with several kinds of run (names), a line or two for each.
 
     Args:
-      rows: of `analysis.tried`, one map, one set of settings a name.
+      rows: of `analysis.tried`, one map, one set of settings a name.    cell: of the values of all seeds.
     """
     rows = rows.assign(env_steps=rows["env_steps"].round(-2))  # vector steps end a little behind their mark
     evaluations = rows[rows["kind"] == "eval"]
@@ -32,17 +34,18 @@ def table_of(rows: pd.DataFrame) -> str:
     runs = len(evaluations[["name", "seed"]].drop_duplicates())
     reached = evaluations.drop_duplicates(["name", "seed", "env_steps"])["env_steps"].value_counts().sort_index()
     marks = [mark for mark, count in reached.items() if mark and count == runs]
+    head = "mean (least)" if cell is with_least else "mean [95 %]"
     lines = [
         f"{rows['map'].iloc[0]}, seeds {_listed(seeds[names[0]])}",
         "",
-        "| mean (least) | " + " | ".join(f"{mark / 1000:g}k" for mark in marks) + " | absolute |",
+        f"| {head} | " + " | ".join(f"{mark / 1000:g}k" for mark in marks) + " | absolute |",
         "|---|" + "---|" * (len(marks) + 1),
     ]
     for name in names:
         who = [] if len(names) == 1 else [name]
         if seeds[name] != seeds[names[0]]:
             who.append(f"seeds {_listed(seeds[name])}")
-        lines += _lines_of(rows[rows["name"] == name], marks, who)
+        lines += _lines_of(rows[rows["name"] == name], marks, who, cell)
     paper = paper_curve(rows["map"].iloc[0])
     if paper is not None:
         cells = ["-" if np.isnan(value) else f"{value:.2f}" for value in paper.at(marks)]
@@ -50,7 +53,7 @@ def table_of(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _lines_of(rows: pd.DataFrame, marks: list[int], who: list[str]) -> list[str]:
+def _lines_of(rows: pd.DataFrame, marks: list[int], who: list[str], cell: Callable[[pd.Series], str]) -> list[str]:
     """The lines of one name: one for each way it played, with the absolute metric if all its runs are finished."""
     evaluations, absolute = (rows[rows["kind"] == kind] for kind in ("eval", "absolute"))
     searched = evaluations["policy_win_rate"].notna().any()  # the baselines play in one way only
@@ -58,9 +61,9 @@ def _lines_of(rows: pd.DataFrame, marks: list[int], who: list[str]) -> list[str]
     for column, way in WAYS.items():
         if column == "policy_win_rate" and not searched:
             continue
-        cells = [_cell(evaluations.loc[evaluations["env_steps"] == mark, column]) for mark in marks]
+        cells = [cell(evaluations.loc[evaluations["env_steps"] == mark, column]) for mark in marks]
         whole = column == "win_rate" and len(absolute) == evaluations["seed"].nunique()
-        cells.append(_cell(absolute[column]) if whole else "-")
+        cells.append(cell(absolute[column]) if whole else "-")
         label = ", ".join([*who, way] if searched else who or ["win rate"])
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return lines
@@ -70,8 +73,15 @@ def _listed(seeds: list[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _cell(values: pd.Series) -> str:
+def with_least(values: pd.Series) -> str:
+    """Mean and least, e.g. 0.94 (0.91)."""
     return f"{values.mean():.2f} ({values.min():.2f})"
+
+
+def with_interval(values: pd.Series) -> str:
+    """Mean and its 95 % bootstrap interval over seeds, e.g. 0.94 [0.91, 0.97]."""
+    curve = statistics.interval_curve(values.to_numpy()[:, None, None], statistics.mean)
+    return f"{curve.value[0]:.2f} [{curve.low[0]:.2f}, {curve.high[0]:.2f}]"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis.marks", description="win rates at the marks of runs")
     parser.add_argument("tables", nargs="+", type=Path, help="tables of analysis.tried")
     parser.add_argument("--finished", action="store_true", help="leave out runs that are not finished")
+    parser.add_argument("--intervals", action="store_true", help="95 %% bootstrap intervals instead of the least")
     arguments = parser.parse_args(argv)
     for path in arguments.tables:
         if not path.is_file():
@@ -87,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.finished:
             rows = rows[rows["state"] == "finished"]
         for _, of_map in rows.groupby("map"):
-            print(table_of(of_map), end="\n\n")  # noqa: T201 - the command's answer
+            print(table_of(of_map, with_interval if arguments.intervals else with_least), end="\n\n")  # noqa: T201 - the command's answer
     return 0
 
 

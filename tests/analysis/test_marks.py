@@ -57,6 +57,15 @@ def test_kinds_of_run_share_a_table_and_baselines_have_one_line_each(tmp_path, c
     ]
 
 
+def test_intervals_over_seeds_on_request(tmp_path, capsys):
+    path = tmp_path / "3m.csv"
+    path.write_text(HEADER + ROWS)
+    assert marks.main([str(path), "--intervals"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| mean [95 %] | 5k | absolute |"
+    assert lines[4] == "| with search | 0.75 [0.50, 1.00] | - |"  # a resample of two seeds is all one in half the cases
+
+
 def test_a_missing_table_is_an_error(tmp_path, capsys):
     with pytest.raises(SystemExit):
         marks.main([str(tmp_path / "none.csv")])
