@@ -53,7 +53,7 @@ def draw(rows: pd.DataFrame) -> Figure:
             figure,
             "MAZero over the paper's curves",
             f"ours: backend {maker['backend']}, unit data {maker['unit_data']}, preset {maker['preset']}{changed}",
-            f"{' or '.join(map(str, seeds))} seed{'' if alone else 's'}, "
+            f"{', '.join(map(str, seeds))} seed{'' if alone else 's'}{' by map' if len(seeds) > 1 else ''}, "
             f"{maker['num_episodes']:.0f} games an evaluation{'' if alone else '; thin: seed, band: bootstrap 95 %'}",
             f"the paper's ({_figures(maps)}): StarCraft II, smoothed, its own band",
         )
