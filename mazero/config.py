@@ -87,6 +87,8 @@ class TargetConfig:
     search_reuse: str = "draw"
     """`draw`: a position is searched anew at every draw, as released. `period`: once per target network; later draws
     until the next copy use the same search, which would only have differed by its random draws."""
+    period_searches: int = 1
+    """With `period`: searches of a position per target network, at most. Draws take them in turn."""
     padding_action: str = "random"
     """Actions that the model is unrolled with beyond an episode's end: `random`, or `zero`, as released."""
     write_back: bool = False
@@ -98,7 +100,7 @@ class TargetConfig:
     priorities and the target network that the update before it leaves: another run than with 0, as repeatable."""
 
     def __post_init__(self) -> None:
-        for name in ("unroll_steps", "td_steps", "target_interval"):
+        for name in ("unroll_steps", "td_steps", "target_interval", "period_searches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.reanalyze_ratio <= 1:

@@ -185,10 +185,10 @@ class Beside:
     """One entry for each position of a replay: grows with it, and loses what it drops.
 
     Args:
-      dtype: of an entry.    fill: entry of a position that is new.
+      dtype: of an entry.    fill: entry of a position that is new, a number or a row of numbers.
     """
 
-    def __init__(self, dtype: type[np.generic], fill: float) -> None:
+    def __init__(self, dtype: type[np.generic], fill: float | list[int]) -> None:
         self._fill = np.array([fill], dtype)
         self.forget()
 
@@ -198,11 +198,11 @@ class Beside:
         self._entries = self._fill[:0]
 
     def follow(self, replay: Replay) -> np.ndarray:
-        """The entries of the positions that `replay` holds now, (replay.size,), to read and to write."""
+        """The entries of the positions that `replay` holds now, (replay.size, ...), to read and to write."""
         gone = min(max(0, replay.dropped - self._first), len(self._entries))
         missing = replay.size - (len(self._entries) - gone)
         if gone or missing:
-            self._entries = np.concatenate((self._entries[gone:], np.repeat(self._fill, missing)))
+            self._entries = np.concatenate((self._entries[gone:], np.repeat(self._fill, missing, axis=0)))
             self._first = replay.dropped
         return self._entries
 

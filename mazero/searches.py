@@ -90,13 +90,13 @@ class FreshSearches:
 
 
 class PeriodSearches:
-    """One search per position and target network: made when first asked for, kept until `renew`.
+    """`period_searches` searches per position and target network, made when first asked for, kept until `renew`.
 
-    The seed of a search is a hash of run, period and position, so what is found depends neither on the order of
-    draws nor on which positions are searched together. A resumed run searches again what it is asked for and finds
-    the same: kept searches need no place in a checkpoint. They take memory for at most as many positions as one
-    period draws, batch x (U + 1) x period. Where a model searches many roots at the cost of one, on a GPU, searches are
-    made ahead to fill its batches.
+    A position that is asked for more often gets them in turn: the first, ..., the last, the first again.
+    The seed of a search is a hash of run, period, position and turn, so what is found does not depend on what is
+    searched together. A resumed run searches again what it is asked for and finds the same: kept searches need no place
+    in a checkpoint. They take memory for at most as many positions as one period draws, batch x (U + 1) x period.
+    Where a model searches many roots at the cost of one, on a GPU, searches are made ahead to fill its batches.
 
     Args:
       model: the target network's.    config: of the run.    seed: of the run's searches.    workspace: memory.
@@ -106,45 +106,48 @@ class PeriodSearches:
         self._model, self._config, self._workspace = model, config, workspace
         self._seed = np.uint64(seed)
         self.period = 0
-        self._asked = self._made = 0  # positions asked for, and how many of them for the first time in their period
+        self._each = config.targets.period_searches
+        self._asked = self._made = 0  # positions asked for, and how many of them got a search that nobody had before
         self._rows: dict[str, np.ndarray] = {}
         self._count = 0  # of searches kept
-        self._row = Beside(np.int32, fill=-1)  # row of each position in `_rows`, or -1
-        self._known = Beside(np.bool_, fill=False)  # whether a position was asked for in this period
+        self._row = Beside(np.int32, fill=[-1] * self._each)  # row of each search of a position in `_rows`, or -1
+        self._times = Beside(np.int32, fill=0)  # how often a position was asked for in this period
 
     def renew(self) -> None:
         """The target network has changed."""
         self.period += 1
         self._count = 0
         self._row.forget()
-        self._known.forget()
+        self._times.forget()
 
     def find(self, replay: Replay, positions: np.ndarray) -> dict[str, np.ndarray]:
         """SEARCH_FIELDS, one row a position."""
-        row, known = self._row.follow(replay), self._known.follow(replay)
-        new = positions[row[positions] < 0]
+        row, times = self._row.follow(replay), self._times.follow(replay)
+        new = positions[row[positions, times[positions] % self._each] < 0]
         if new.size:
-            new = self._filled_up(replay, new, row)
-            seeds = position_seeds(self._seed, self.period, replay.dropped + new)
+            new = self._filled_up(replay, new, row, times)
+            turn = times[new] % self._each
+            seeds = position_seeds(self._seed, self.period, replay.dropped + new, turn)
             found = _search_positions(replay, new, seeds, self._model, self._config, self._workspace)
             end = self._count + new.size
             reserve(self._rows, found, self._count, end)
             for name, rows in found.items():
                 self._rows[name][self._count : end] = rows
-            row[new] = np.arange(self._count, end)
+            row[new, turn] = np.arange(self._count, end)
             self._count = end
+        kept = row[positions, times[positions] % self._each]
         self._asked += len(positions)
-        self._made += int((~known[positions]).sum())
-        known[positions] = True
-        return {name: rows[row[positions]] for name, rows in self._rows.items()}
+        self._made += int((times[positions] < self._each).sum())
+        times[positions] += 1
+        return {name: rows[kept] for name, rows in self._rows.items()}
 
-    def _filled_up(self, replay: Replay, new: np.ndarray, row: np.ndarray) -> np.ndarray:
+    def _filled_up(self, replay: Replay, new: np.ndarray, row: np.ndarray, times: np.ndarray) -> np.ndarray:
         """With `new`, as many positions as are searched at no cost: the likeliest to be drawn later in this period."""
         together = self._model.roots_per_search * torch.get_num_threads()
         room = -len(new) % together
         if not room:
             return new
-        others = row < 0
+        others = row[np.arange(replay.size), times % self._each] < 0
         others[new] = False
         free = np.flatnonzero(others)
         if len(free) > room:
@@ -158,23 +161,24 @@ class PeriodSearches:
         return counts
 
     def state_dict(self) -> dict[str, Any]:
-        """The period, what was asked for in it, and the counts: not the searches."""
-        return {"period": self.period, "known": self._known.state_dict(), "counts": (self._asked, self._made)}
+        """The period, how often positions were asked for in it, and the counts: not the searches."""
+        return {"period": self.period, "times": self._times.state_dict(), "counts": (self._asked, self._made)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
         self._count = 0
         self._row.forget()
-        self._known.load_state_dict(state["known"])
+        self._times.load_state_dict(state["times"])
         self.period = state["period"]
         self._asked, self._made = state["counts"]
 
 
-def position_seeds(seed: np.uint64, period: int, positions: np.ndarray) -> np.ndarray:
-    """Seeds of searches (M,) uint64: two rounds of splitmix64's finaliser over run, period and position (M,)."""
+def position_seeds(seed: np.uint64, period: int, positions: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Seeds of searches (M,) uint64: two rounds of splitmix64's finaliser over run, period, position and turn (M,)."""
     mix = getattr(draws.mix, "py_func", draws.mix)  # as Python, it takes arrays
     of_period = mix(np.array([seed]) + draws.GOLDEN * np.array([period + 1], np.uint64))
-    return mix(of_period + draws.GOLDEN * (positions.astype(np.uint64) + np.uint64(1)))
+    number = positions.astype(np.uint64) + (turn.astype(np.uint64) << np.uint64(40))  # a run has fewer positions
+    return mix(of_period + draws.GOLDEN * (number + np.uint64(1)))
 
 
 def _search_positions(

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import itertools
 import logging
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,6 +35,7 @@ SETTINGS = (
     "optimiser.updates_per_env_step=0.25", "optimiser.final_learning_rate=1e-3", "optimiser.gradient_norm=0.5",
     "optimiser.adam_epsilon=1e-3", "targets.td_steps=3", "targets.td_age_share=1.0", "targets.write_back=true",
     "replay.priority_alpha=0.8", "replay.beta_start=0.3", "replay.beta_end=0.9", "self_play.temperature=0.7",
+    "targets.period_searches=2",
 )  # fmt: skip
 
 
@@ -44,31 +46,32 @@ def same_tensors(found, expected):
 
 
 class Remembered:
-    """Searches of one target network by position, one at a time, each with a seed of its own."""
+    """Searches of one target network by position and turn, one at a time, each with a seed of its own."""
 
     def __init__(self, model, config, seed):
         self.model, self.config, self.seed = model, config, seed
         self.period = self.asked = self.made = 0
-        self.rows = {}
+        self.rows, self.times = {}, Counter()
 
     def find(self, replay, positions):
+        found = []
         for t in positions:
-            if t not in self.rows:
-                seeds = position_seeds(np.uint64(self.seed), self.period, np.array([t]))
+            turn = self.times[t] % self.config.targets.period_searches
+            if (t, turn) not in self.rows:
+                seeds = position_seeds(np.uint64(self.seed), self.period, np.array([t]), np.array([turn]))
                 obs = replay.stacked_obs(np.array([t]), self.config.network.stacked_observations)
                 result = search_observations(
                     self.model, obs, replay.available[[t]], self.config, seeds=seeds, noise=True
                 )  # fmt: skip
-                self.rows[t] = search_fields(result)
-        self.asked += len(positions)
-        self.made = len(self.rows) + self.before
-        return {name: np.concatenate([self.rows[t][name] for t in positions]) for name in self.rows[positions[0]]}
-
-    before = 0  # searches of earlier target networks
+                self.rows[t, turn] = search_fields(result)
+                self.made += 1
+            self.times[t] += 1
+            self.asked += 1
+            found.append(self.rows[t, turn])
+        return {name: np.concatenate([rows[name] for rows in found]) for name in found[0]}
 
     def renew(self):
-        self.before += len(self.rows)
-        self.rows, self.period = {}, self.period + 1
+        self.rows, self.times, self.period = {}, Counter(), self.period + 1
 
 
 class Recomputed:

@@ -34,6 +34,20 @@ def test_a_position_is_searched_once_whatever_is_asked_with_it():
     assert parts.drain_counts() == {"searches_asked": 0, "searches_made": 0}
 
 
+def test_draws_of_a_position_take_its_searches_in_turn():
+    """With three a period: a first, second and third draw are searched, the fourth gets the first again."""
+    replay = random_replay()
+    searches = searches_of(5, "targets.period_searches=3")
+    found = [searches.find(replay, np.array([t])) for t in (4, 4, 7, 4, 4, 7, 4)]
+    first, second, third, again, second_again = (found[i] for i in (0, 1, 3, 4, 6))
+    assert rows_equal(again, first) and rows_equal(second_again, second)
+    assert not any(rows_equal(a, b) for a, b in ((first, second), (first, third), (second, third)))
+    assert not rows_equal(found[2], found[5])
+    assert rows_equal(first, searches_of().find(replay, np.array([4])))  # the only one where there is one
+    assert searches.drain_counts() == {"searches_asked": 7, "searches_made": 5}
+    assert len(searches._model.asked) == 5
+
+
 def test_a_batch_that_costs_the_same_is_filled_with_the_likeliest_others():
     """Up to a multiple of what the model searches at once; what is counted is what was asked for."""
     replay = random_replay()
@@ -64,7 +78,12 @@ def test_another_target_network_another_run_another_position_is_another_search()
     searches.renew()
     assert not rows_equal(searches.find(replay, positions), first)
     assert not rows_equal(searches_of(6).find(replay, positions), first)
-    seeds = [position_seeds(np.uint64(s), period, np.arange(1000)) for s in (0, 1, 2**63) for period in range(20)]
+    seeds = [
+        position_seeds(np.uint64(s), period, np.arange(1000), np.full(1000, turn))
+        for s in (0, 1, 2**63)
+        for period in range(10)
+        for turn in range(2)
+    ]
     assert len(np.unique(seeds)) == 60_000
     assert np.abs(np.mean(np.stack(seeds).astype(np.float64)) / 2**64 - 0.5) < 0.005
 
@@ -113,12 +132,15 @@ def advanced(learner, steps):
     return learner
 
 
-@pytest.mark.parametrize("bootstrap", ["predicted", "searched"])
-def test_a_run_that_is_stopped_within_a_period_goes_on_as_if_it_had_not(bootstrap):
-    settings = (PERIOD, f"targets.value_bootstrap={bootstrap}", "targets.target_interval=7", "replay.capacity=60")
+@pytest.mark.parametrize(("bootstrap", "searches"), [("predicted", 1), ("searched", 1), ("predicted", 3)])
+def test_a_run_that_is_stopped_within_a_period_goes_on_as_if_it_had_not(bootstrap, searches):
+    settings = (
+        PERIOD, f"targets.value_bootstrap={bootstrap}", f"targets.period_searches={searches}",
+        "targets.target_interval=7", "replay.capacity=60",
+    )  # fmt: skip
     whole = advanced(tiny_learner(*settings), 160)
     stopped = advanced(tiny_learner(*settings), 104)
-    assert stopped.updates % 7 != 0 and stopped.searches._known.follow(stopped.replay).any()
+    assert stopped.updates % 7 != 0 and stopped.searches._times.follow(stopped.replay).any()
     state = stopped.state_dict()  # with torch's global generator, which a new learner seeds
     again = tiny_learner(*settings)
     again.load_state_dict(state)
