@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import expected
+from analysis import expected, store
 from analysis.study import Group, Run, Study, StudyError
 from training import identity
 from training.files import replacing
@@ -56,20 +56,22 @@ INTEGERS = ("mark", "env_steps", "updates", "episodes", "num_episodes")
 
 
 def collect(study: Study, root: Path) -> pd.DataFrame:
-    """Read every run of `study` under `root` (results/<study>).
+    """Read every run of `study`, whose own folder is `root` (results/<study>).
 
     Returns: one row per run and mark with COLUMNS, ordered as in the study file.
     Raises: StudyError naming the run, or the file and line, that does not fit.
     """
-    runs = list(study.runs())
-    missing = [run for run in runs if not (root / run.path / "done.json").is_file()]
+    runs = {run: store.place(study, run, root) for run in study.runs()}
+    missing = [run for run, directory in runs.items() if not (directory / "done.json").is_file()]
     if missing:
         names = ", ".join(str(run.path) for run in missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise StudyError(
             f"{root}: {len(missing)} of {len(runs)} runs are missing or unfinished: {names}; "
             "run the study to its end first"
         )
-    frame = pd.DataFrame([row for run in runs for row in _rows(study, run, root / run.path)], columns=list(COLUMNS))
+    frame = pd.DataFrame(
+        [row for run, directory in runs.items() for row in _rows(study, run, directory)], columns=list(COLUMNS)
+    )
     _check_unit_data(frame, study, root)
     return frame
 
@@ -225,7 +227,7 @@ def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
         "label": algorithm.label,
     }
     fixed |= {"backend": run.backend, "map": run.map, "seed": run.seed}
-    fixed |= {"unit_data": config.get("unit_data", ""), "preset": config["preset"]}
+    fixed |= {"unit_data": config.get("unit_data", ""), "preset": study.preset(run)}
     for record in records:
         if record["num_episodes"] != group.eval_episodes:
             raise StudyError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis import store
 from analysis.collect import SUPERSEDED, read_json
 from analysis.study import Study, StudyError
 
@@ -56,8 +57,9 @@ def gather(study: Study, root: Path) -> Evidence:
     seconds: list[float] = []
     steps = 0
     for run in study.runs():
-        sessions = _sessions(root / run.path / "provenance.json")
-        record, done = sessions[0], read_json(root / run.path / "done.json")
+        directory = store.place(study, run, root)
+        sessions = _sessions(directory / "provenance.json")
+        record, done = sessions[0], read_json(directory / "done.json")
         if run.backend == "skirmish":
             units[record.get("unit_data") or SUPERSEDED] += 1
         for counter, tell in (

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis import store
 from analysis.study import Run, Study
 
 STALE_AFTER = 900.0  # seconds without a write; a run writes its metrics or its checkpoint about every minute
@@ -32,14 +33,15 @@ class RunProgress:
 
 
 def progress(study: Study, root: Path, *, now: float | None = None) -> list[RunProgress]:
-    """The state of every run of `study` under `root`, in the order of the study.
+    """The state of every run of `study`, whose own folder is `root`, in the order of the study.
 
     Args:
       now: seconds since the epoch; the clock if left out.
     """
     now = time.time() if now is None else now
     return [
-        _run_progress(run, root / run.path, budget=study.groups[run.group].env_steps, now=now) for run in study.runs()
+        _run_progress(run, store.place(study, run, root), budget=study.groups[run.group].env_steps, now=now)
+        for run in study.runs()
     ]
 
 

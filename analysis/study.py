@@ -23,7 +23,19 @@ STUDIES = SCHEMA.parent.parent / "studies"
 FIGURES = ("win_rate", "return", "sample_efficiency", "final", "improvement", "steps_to")  # drawn once per group
 TABLES = ("runs", "final", "published", "aggregate", "improvement", "steps_to")  # written once per study
 MATRIX_PRESET = "matrix"  # what the names of presets for matrix games begin with
-RESERVED = ("warm_up", "train", "collect", "tables", "figures", "report", "all")  # rules and targets of the workflow
+RUNS = "runs"  # folder of all runs, beside the folders of studies
+RESERVED = (
+    "warm_up",
+    "train",
+    "collect",
+    "tables",
+    "figures",
+    "report",
+    "all",
+    "estimate",
+    RUNS,
+    "reference",
+)  # rules and folders
 DEFAULT_THRESHOLDS = (0.5, 0.7)
 
 
@@ -44,6 +56,16 @@ class Algorithm:
 
 
 @dataclass(frozen=True)
+class PaperScale:
+    """What a group becomes at the scale of the paper."""
+
+    env_steps: int
+    eval_every: int
+    seeds: tuple[int, ...]
+    presets: dict[str, str]  # family -> preset, of those that change
+
+
+@dataclass(frozen=True)
 class Group:
     """Maps that share a backend, a budget and an evaluation protocol."""
 
@@ -60,6 +82,7 @@ class Group:
     overrides: dict[str, dict[str, Any]]  # family -> dotted key -> value
     thresholds: tuple[float, ...]  # win rates
     env: dict[str, Any]  # option of the environment -> value
+    paper: PaperScale | None = None
 
     @property
     def marks(self) -> tuple[int, ...]:
@@ -79,7 +102,7 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """Run directory, relative to the directory of the study."""
+        """What messages call it: backend, map, algorithm and seed. `analysis.store` knows where it lies."""
         return Path(self.backend) / self.map / self.algorithm / f"seed={self.seed}"
 
 
@@ -94,6 +117,7 @@ class Study:
     device: str
     algorithms: dict[str, Algorithm]
     groups: dict[str, Group]
+    reproduces: str | None = None  # what of the paper, or which open question; None: no part of target `all`
 
     @property
     def reference(self) -> str:
@@ -233,7 +257,7 @@ def _check_schema(document: Any, path: Path) -> None:
     if error.validator == "additionalProperties" and isinstance(error.schema, dict):
         known = error.schema["properties"]  # only a schema that lists its keys forbids others
         unknown = [key for key in error.instance if key not in known]
-        message = f"unknown key {unknown[0]!r}{_nearest(str(unknown[0]), list(known))}"
+        message = f"unknown key {unknown[0]!r}{nearest(str(unknown[0]), list(known))}"
     raise StudyError(f"{path}: {where}: {message}")
 
 
@@ -266,6 +290,7 @@ def _build(document: dict[str, Any]) -> Study:
             overrides=item.get("overrides", {}),
             thresholds=tuple(item.get("thresholds", DEFAULT_THRESHOLDS)),
             env=item.get("env", {}),
+            paper=_paper_scale(item.get("paper")),
         )
     return Study(
         name=document["name"],
@@ -275,7 +300,15 @@ def _build(document: dict[str, Any]) -> Study:
         device=document.get("device", "cpu"),
         algorithms=algorithms,
         groups=groups,
+        reproduces=document.get("reproduces"),
     )
+
+
+def _paper_scale(item: dict[str, Any] | None) -> PaperScale | None:
+    if item is None:
+        return None
+    seeds = tuple(item.get("seeds", range(10)))  # as many as the paper's main figure has
+    return PaperScale(item["env_steps"], item["eval_every"], seeds, dict(item.get("presets", {})))
 
 
 def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
@@ -290,7 +323,7 @@ def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
             refuse(where, f"{', '.join(map(str, twice))} given more than once; each may stand there once")
 
     if study.name in RESERVED:
-        refuse("name", f"{study.name!r} is the name of a rule of the workflow; give the study another")
+        refuse("name", f"{study.name!r} is the name of a rule or folder of the workflow; give the study another")
     if study.name != path.stem:
         refuse("name", f"got {study.name!r}, expected {path.stem!r}, the name of the file")
     unique("seeds", study.seeds)
@@ -308,11 +341,11 @@ def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
         unique(f"{where}.seeds", group.seeds)
         for name in document["groups"][key].get("algorithms", []):
             if name not in study.algorithms:
-                refuse(f"{where}.algorithms", f"unknown algorithm {name!r}{_nearest(name, list(study.algorithms))}")
+                refuse(f"{where}.algorithms", f"unknown algorithm {name!r}{nearest(name, list(study.algorithms))}")
         for field in ("presets", "overrides"):
             for family in getattr(group, field):
                 if family not in families:
-                    refuse(f"{where}.{field}", f"unknown algorithm family {family!r}{_nearest(family, families)}")
+                    refuse(f"{where}.{field}", f"unknown algorithm family {family!r}{nearest(family, families)}")
         for name in group.algorithms:
             family, own = study.algorithms[name].family, study.algorithms[name].preset
             if own is None and family not in group.presets:
@@ -326,14 +359,18 @@ def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
                     f"{name!r} brings its own preset {own!r}, which is not for backend {group.backend!r}; "
                     "list the algorithms of this group without it",
                 )
-        if group.eval_every > group.env_steps:
-            refuse(where, f"eval_every {group.eval_every} exceeds env_steps {group.env_steps}; evaluate at least once")
-        if group.env_steps % group.eval_every:
-            refuse(
-                where,
-                f"eval_every {group.eval_every} does not divide env_steps {group.env_steps}; "
-                "the last mark must be the budget",
-            )
+        budgets = [(where, group.env_steps, group.eval_every)]
+        if group.paper is not None:
+            unique(f"{where}.paper.seeds", group.paper.seeds)
+            for family in group.paper.presets:
+                if family not in families:
+                    refuse(f"{where}.paper", f"unknown algorithm family {family!r}{nearest(family, families)}")
+            budgets.append((f"{where}.paper", group.paper.env_steps, group.paper.eval_every))
+        for place, steps, every in budgets:
+            if every > steps:
+                refuse(place, f"eval_every {every} exceeds env_steps {steps}; evaluate at least once")
+            if steps % every:
+                refuse(place, f"eval_every {every} does not divide env_steps {steps}; the last mark must be the budget")
         matrix = [name.startswith("matrix_") for name in group.maps]
         if any(matrix) != (group.backend == "matrix") or any(matrix) != all(matrix):
             refuse(
@@ -347,7 +384,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) and yaml.safe_load(value) == value else json.dumps(value)
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
     """ "; nearest: 'x'" or the list of what is known."""
     close = difflib.get_close_matches(name, known)
     return f"; nearest: {close[0]!r}" if close else f"; known: {', '.join(known)}"

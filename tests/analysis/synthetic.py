@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from analysis import expected
+from analysis.store import place
 from analysis.study import Group, Run, Study, load_study
 from training.identity import run_key
 
@@ -67,9 +68,20 @@ def make_study(directory: Path, document: dict[str, Any] | None = None) -> Study
 
 
 def make_runs(study: Study, root: Path, win_rate: Curve) -> None:
-    """Fill `root` with every run of the study."""
+    """Every run of the study whose own folder is `root`, where `analysis.store` expects it."""
+    root.mkdir(parents=True, exist_ok=True)
     for run in study.runs():
-        make_run(study, run, root / run.path, win_rate)
+        make_run(study, run, place(study, run, root), win_rate)
+
+
+class Runs:
+    """Where the runs of a study lie: `Runs(study, root) / "skirmish/3m/mazero/seed=0"`."""
+
+    def __init__(self, study: Study, root: Path) -> None:
+        self._places = {run.path.as_posix(): place(study, run, root) for run in study.runs()}
+
+    def __truediv__(self, name: str | Path) -> Path:
+        return self._places[Path(name).as_posix()]
 
 
 def make_run(study: Study, run: Run, directory: Path, win_rate: Curve) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from analysis import collect, expected
 from analysis.study import Study, StudyError
-from tests.analysis.synthetic import evaluation, make_runs, make_study, study_document
+from tests.analysis.synthetic import Runs, evaluation, make_runs, make_study, study_document
 from training import identity
 
 RUN = "skirmish/3m/no_awpo/seed=1"
@@ -95,7 +95,7 @@ def test_runs_with_environment_options_are_held_against_the_study(tmp_path: Path
     study, root = make_study(tmp_path, document), tmp_path / "results" / "toy"
     make_runs(study, root, lambda run, mark: 0.5)
     assert len(collect.collect(study, root)) == 6 * 5 + 12 * 3
-    set_config(root, env={"obs_noise": 0.2})
+    set_config(Runs(study, root), env={"obs_noise": 0.2})
     with pytest.raises(StudyError, match=r"env\.obs_noise is 0\.2, the study expects 0\.1"):
         collect.collect(study, root)
 
@@ -105,44 +105,44 @@ def rewrite(path: Path, change: Callable[[list[Any]], list[Any]]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in change(lines)), encoding="utf-8")
 
 
-def set_config(root: Path, **changes: Any) -> None:
+def set_config(root: Runs, **changes: Any) -> None:
     path = root / RUN / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
-def append(root: Path, text: str) -> None:
+def append(root: Runs, text: str) -> None:
     with open(root / RUN / "metrics.jsonl", "a", encoding="utf-8") as file:
         file.write(text)
 
 
-def set_setting(root: Path, section: str, name: str, value: Any) -> None:
+def set_setting(root: Runs, section: str, name: str, value: Any) -> None:
     path = root / RUN / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["config"][section][name] = value
     path.write_text(json.dumps(config), encoding="utf-8")
 
 
-def copy_run(root: Path, other: str, *names: str) -> None:
+def copy_run(root: Runs, other: str, *names: str) -> None:
     """Put another run's files, all of them if none are named, into the place of RUN."""
     for name in names or ("config.json", "metrics.jsonl", "done.json", "provenance.json"):
         shutil.copy(root / other / name, root / RUN / name)
 
 
-def edit(root: Path, old: str, new: str) -> None:
+def edit(root: Runs, old: str, new: str) -> None:
     path = root / RUN / "metrics.jsonl"
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8", errors="surrogateescape")
 
 
-FAULTS: list[tuple[Callable[[Path], object], str]] = [
+FAULTS: list[tuple[Callable[[Runs], object], str]] = [
     (
         lambda root: (root / RUN / "done.json").unlink(),
         f"1 of 18 runs are missing or unfinished: {RUN}; run the study to its end",
     ),
-    (lambda root: shutil.rmtree(root / "matrix"), "12 of 18 runs are missing or unfinished"),
-    (lambda root: (root / RUN / "config.json").unlink(), f"{RUN}/config.json: missing"),
-    (lambda root: (root / RUN / "metrics.jsonl").unlink(), f"{RUN}/metrics.jsonl: missing"),
+    (lambda root: shutil.rmtree((root / RUN).parents[3] / "matrix"), "12 of 18 runs are missing or unfinished"),
+    (lambda root: (root / RUN / "config.json").unlink(), "seed=1/config.json: missing"),
+    (lambda root: (root / RUN / "metrics.jsonl").unlink(), "seed=1/metrics.jsonl: missing"),
     (
         lambda root: set_config(root, backend="smac"),
         "backend is 'smac', the study expects 'skirmish'; backends are never mixed",
@@ -216,8 +216,8 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "message"), FAULTS, ids=[message for _, message in FAULTS])
-def test_fault_is_named(study: Study, root: Path, fault: Callable[[Path], object], message: str) -> None:
-    fault(root)
+def test_fault_is_named(study: Study, root: Path, fault: Callable[[Runs], object], message: str) -> None:
+    fault(Runs(study, root))
     with pytest.raises(StudyError) as caught:
         collect.collect(study, root)
     assert message in str(caught.value) and "\n" not in str(caught.value)
@@ -240,7 +240,7 @@ def test_incomplete_table_is_refused(study: Study, root: Path) -> None:
         collect.read(root / "nothing.csv", study)
 
 
-def change_config(root: Path, run: str, **values: Any) -> None:
+def change_config(root: Runs, run: str, **values: Any) -> None:
     """Set, or with None remove, keys of a run's config.json."""
     path = root / run / "config.json"
     config = {**json.loads(path.read_text()), **values}
@@ -249,7 +249,7 @@ def change_config(root: Path, run: str, **values: Any) -> None:
 
 @pytest.mark.parametrize("other", ["4.6.2", None])
 def test_unit_data_are_never_mixed_in_a_group(study: Study, root: Path, other: str | None) -> None:
-    change_config(root, RUN, unit_data=other)
+    change_config(Runs(study, root), RUN, unit_data=other)
     with pytest.raises(StudyError, match=f"unit_data is {other or 'absent'!r}, the study expects '4.10'"):
         collect.collect(study, root)
 
@@ -258,13 +258,13 @@ def test_a_study_that_names_a_game_version_gets_no_other(tmp_path: Path) -> None
     document = study_document()
     document["groups"]["smac"]["env"] = {"game_version": "4.6.2"}
     study = make_study(tmp_path, document)
-    make_runs(study, tmp_path / "runs", lambda run, mark: 0.0)
-    assert collect.made_by(collect.collect(study, tmp_path / "runs"), study.groups["smac"]).endswith("unit data 4.6.2")
+    make_runs(study, tmp_path / "toy", lambda run, mark: 0.0)
+    assert collect.made_by(collect.collect(study, tmp_path / "toy"), study.groups["smac"]).endswith("unit data 4.6.2")
     for run in study.runs():
         if run.backend == "skirmish":
-            change_config(tmp_path / "runs", run.path.as_posix(), unit_data="4.10")
+            change_config(Runs(study, tmp_path / "toy"), run.path.as_posix(), unit_data="4.10")
     with pytest.raises(StudyError, match=r"unit_data is '4\.10', the study expects '4\.6\.2'"):
-        collect.collect(study, tmp_path / "runs")
+        collect.collect(study, tmp_path / "toy")
 
 
 @pytest.mark.parametrize("written", ["3e-3", "3E-3", "0.003", 3e-3, 0.003])
@@ -281,7 +281,9 @@ def test_a_number_is_one_number_however_it_is_written(study: Study, tmp_path: Pa
     assert expected.identity(other, run) != expected.identity(study, run)
 
 
-def test_a_preset_that_was_edited_since_is_noticed(study: Study, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_a_preset_that_was_edited_since_are_missing(
+    study: Study, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = expected._record
 
     def edited(program: str, *arguments: str) -> dict[str, Any]:
@@ -292,7 +294,7 @@ def test_a_preset_that_was_edited_since_is_noticed(study: Study, root: Path, mon
 
     collect.collect(study, root)
     monkeypatch.setattr(expected, "_record", edited)
-    with pytest.raises(StudyError, match=r"qmix/seed=0/config\.json: config\.learning\.learning_rate is 0\.0005"):
+    with pytest.raises(StudyError, match="6 of 18 runs are missing or unfinished: skirmish/3m/qmix/seed=0, "):
         collect.collect(study, root)
 
 
@@ -334,8 +336,10 @@ def test_the_preset_of_every_run_stands_in_the_table(tmp_path: Path) -> None:
     collect.write(frame.drop(columns="preset"), root / "old.csv")
     pd.testing.assert_frame_equal(collect.read(root / "old.csv", study), frame)
     # The two are told apart by what their presets say, not by their keys.
-    shutil.copy(root / "skirmish/3m/qmix/seed=0/config.json", root / "skirmish/3m/qmix_low_data/seed=0/config.json")
-    with pytest.raises(StudyError, match=r"qmix_low_data/seed=0/config\.json: config\.\S+ is .*, the study expects "):
+    runs = Runs(study, root)
+    published, low_data = runs / "skirmish/3m/qmix/seed=0", runs / "skirmish/3m/qmix_low_data/seed=0"
+    shutil.copy(published / "config.json", low_data / "config.json")
+    with pytest.raises(StudyError, match=r"seed=0/config\.json: config\.\S+ is .*, the study expects "):
         collect.collect(study, root)
 
 
@@ -349,7 +353,7 @@ def test_a_group_with_seeds_of_its_own(tmp_path: Path) -> None:
     seven_three_zero = collect.score_array(frame, study, study.groups["matrix"], algorithm="qmix")[:, 1, 2]
     assert seven_three_zero.tolist() == [0.7, 0.3, 0.0]
     assert collect.score_array(frame, study, study.groups["smac"], algorithm="qmix").shape == (2, 1, 5)
-    shutil.rmtree(root / "matrix" / "matrix_2" / "qmix" / "seed=7")
+    shutil.rmtree(Runs(study, root) / "matrix/matrix_2/qmix/seed=7")
     with pytest.raises(StudyError, match="1 of 24 runs are missing or unfinished: matrix/matrix_2/qmix/seed=7"):
         collect.collect(study, root)
 

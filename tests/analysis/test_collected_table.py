@@ -14,7 +14,7 @@ import pytest
 from analysis import collect, expected
 from analysis.study import Study, StudyError
 from tests.analysis.measured import measured
-from tests.analysis.synthetic import digest, make_runs, make_study, study_document, write_json
+from tests.analysis.synthetic import Runs, digest, make_runs, make_study, study_document, write_json
 from training.errors import UserError
 
 
@@ -156,7 +156,7 @@ def test_missing_runs_are_named_up_to_five(small: tuple[Study, Path]) -> None:
     study, root = small
     paths = [run.path for run in study.runs()]
     for count, path in enumerate(paths[:6], start=1):
-        (root / path / "done.json").unlink()
+        (Runs(study, root) / path / "done.json").unlink()
         names = ", ".join(str(path) for path in paths[: min(count, 5)]) + (", ..." if count > 5 else "")
         assert fault(study, root) == (
             f"{root}: {count} of 8 runs are missing or unfinished: {names}; run the study to its end first"
@@ -170,7 +170,9 @@ def change(path: Path, **values: Any) -> None:
 def test_what_does_not_fit_is_named_whole(small: tuple[Study, Path]) -> None:
     study, root = small
     run = next(study.runs())
-    config, done, metrics = (root / run.path / name for name in ("config.json", "done.json", "metrics.jsonl"))
+    config, done, metrics = (
+        Runs(study, root) / run.path / name for name in ("config.json", "done.json", "metrics.jsonl")
+    )
     kept = {path: path.read_bytes() for path in (config, done, metrics)}
     away = "move the run away and make it again"
 

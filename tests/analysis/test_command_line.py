@@ -13,6 +13,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.evidence import gather
 from analysis.report import _protocol
+from analysis.store import place
 from analysis.study import load_study
 from tests.analysis.synthetic import make_run, make_runs, make_study, study_document, write_json
 from tests.analysis.test_figures import win_rate
@@ -81,12 +82,12 @@ def test_publish_refuses_what_is_not_of_the_runs_that_lie_there(
 ) -> None:
     """A run that was made again since, with an old table, or a new table with an old report."""
     before, options = done
-    root = tmp_path / "toy"
-    shutil.copytree(before, root)
+    root = tmp_path / before.name
+    shutil.copytree(before.parent, tmp_path, dirs_exist_ok=True)
     study = load_study(options[1])
     run = next(study.runs())
-    shutil.rmtree(root / run.path)
-    make_run(study, run, root / run.path, lambda run, mark: 0.125)
+    shutil.rmtree(place(study, run, root))
+    make_run(study, run, place(study, run, root), lambda run, mark: 0.125)
     if name == "report.md":
         assert main(["collect", str(root), *options]) == 0
     capsys.readouterr()
@@ -100,7 +101,7 @@ def test_evidence_counts_what_differs(done: tuple[Path, list[str]], tmp_path: Pa
     make_runs(study, tmp_path / "toy", win_rate)
     run = next(study.runs())
     sessions = [{"git_commit": "fff", "git_dirty": True, "gpu": "H100"}, {"git_commit": "abc"}, {"git_commit": "abc"}]
-    write_json(tmp_path / "toy" / run.path / "provenance.json", {"sessions": sessions})
+    write_json(place(study, run, tmp_path / "toy") / "provenance.json", {"sessions": sessions})
     evidence = gather(study, tmp_path / "toy")
     assert evidence.commits == ("0123abc (17 runs)", "fff with uncommitted changes, then abc (1 runs)")
     assert evidence.sources == ("feed (17 runs)", "unknown (1 runs)")

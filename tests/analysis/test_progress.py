@@ -9,7 +9,7 @@ from pathlib import Path
 
 from analysis.progress import FINISHED, RUNNING, STALE, STALE_AFTER, WAITING, progress, render
 from analysis.study import Study
-from tests.analysis.synthetic import evaluation, make_runs, make_study
+from tests.analysis.synthetic import Runs, evaluation, make_runs, make_study
 
 NOW = 1_000_000.0
 
@@ -31,9 +31,9 @@ def unfinished(directory: Path, *, age: float) -> None:
 
 def test_every_state(tmp_path: Path) -> None:
     study, root = prepare(tmp_path)
-    unfinished(root / "skirmish/3m/mazero/seed=0", age=10)
-    unfinished(root / "skirmish/3m/mazero/seed=1", age=STALE_AFTER + 1)
-    shutil.rmtree(root / "skirmish/3m/qmix/seed=0")
+    unfinished(Runs(study, root) / "skirmish/3m/mazero/seed=0", age=10)
+    unfinished(Runs(study, root) / "skirmish/3m/mazero/seed=1", age=STALE_AFTER + 1)
+    shutil.rmtree(Runs(study, root) / "skirmish/3m/qmix/seed=0")
     rows = {row.run.path.as_posix(): row for row in progress(study, root, now=NOW)}
     assert len(rows) == 18
     running = rows["skirmish/3m/mazero/seed=0"]
@@ -47,8 +47,8 @@ def test_every_state(tmp_path: Path) -> None:
 
 def test_table_for_the_terminal(tmp_path: Path) -> None:
     study, root = prepare(tmp_path)
-    unfinished(root / "skirmish/3m/mazero/seed=0", age=10)
-    shutil.rmtree(root / "skirmish/3m/qmix/seed=0")
+    unfinished(Runs(study, root) / "skirmish/3m/mazero/seed=0", age=10)
+    shutil.rmtree(Runs(study, root) / "skirmish/3m/qmix/seed=0")
     lines = render(progress(study, root, now=NOW), study).splitlines()
     assert lines[0].split() == ["map", "algorithm", "seed", "env", "steps", "win", "rate", "wall", "time", "state"]
     assert lines[1].split() == ["3m", "MAZero", "0", "103/400", "0.25", "0:01:00", "running"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.progress import STALE_AFTER, RunProgress, progress, render
+from analysis.store import place
 from analysis.study import Run, Study
 from tests.analysis.synthetic import make_study, study_document, write_json
 
@@ -50,7 +51,7 @@ def rows(study: Study, root: Path) -> list[tuple[Any, ...]]:
 def test_every_state(study: Study, tmp_path: Path) -> None:
     """The youngest of the three files that a run writes to decides whether it still moves."""
     root = tmp_path / "toy"
-    places = [root / run.path for run in study.runs()]
+    places = [place(study, run, root) for run in study.runs()]
     write_json_of = {"env_steps": 403, "wall_seconds": 99.5, "final": {"win_rate": 0.125}}
     places[0].mkdir(parents=True)
     write_json(places[0] / "done.json", write_json_of)
@@ -73,7 +74,7 @@ def test_every_state(study: Study, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[1]"])
 def test_a_summary_that_is_being_written_is_none(study: Study, tmp_path: Path, text: str) -> None:
-    directory = tmp_path / "toy" / next(study.runs()).path
+    directory = place(study, next(study.runs()), tmp_path / "toy")
     write(directory, "done.json", text)
     write(directory, "metrics.jsonl", METRICS)
     assert rows(study, tmp_path / "toy")[0] == ("running", 150, 0.5, 40.5)
@@ -81,14 +82,14 @@ def test_a_summary_that_is_being_written_is_none(study: Study, tmp_path: Path, t
 
 @pytest.mark.parametrize("final", [{}, {"final": None}, {"final": {}}])
 def test_a_finished_run_without_a_last_evaluation(study: Study, tmp_path: Path, final: dict[str, Any]) -> None:
-    directory = tmp_path / "toy" / next(study.runs()).path
+    directory = place(study, next(study.runs()), tmp_path / "toy")
     directory.mkdir(parents=True)
     write_json(directory / "done.json", {"env_steps": 3, "wall_seconds": 2, **final})
     assert rows(study, tmp_path / "toy")[0] == ("finished", 3, None, 2.0)
 
 
 def test_the_clock_says_what_is_stale(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "toy" / next(study.runs()).path, "config.json", "{}")
+    write(place(study, next(study.runs()), tmp_path / "toy"), "config.json", "{}")
     for passed, state in ((1, "running"), (STALE_AFTER + 1, "stale")):
         monkeypatch.setattr(time, "time", lambda passed=passed: NOW + passed)
         assert progress(study, tmp_path / "toy")[0].state == state

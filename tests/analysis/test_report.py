@@ -13,6 +13,7 @@ import pytest
 from analysis import report
 from analysis.collect import SUPERSEDED, as_csv
 from analysis.evidence import Evidence, gather
+from analysis.store import place
 from analysis.study import FIGURES, TABLES, Study, StudyError
 from tests.analysis.measured import measured
 from tests.analysis.synthetic import write_json
@@ -275,10 +276,11 @@ def test_gather(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
             sessions = [{}]
         if number == 0:
             sessions = [SESSION]
-        (tmp_path / run.path).mkdir(parents=True)
-        write_json(tmp_path / run.path / "provenance.json", {"sessions": sessions})
-        write_json(tmp_path / run.path / "done.json", {"wall_seconds": 600 + number, "env_steps": 1000 + number})
-    assert gather(study, tmp_path) == Evidence(
+        directory = place(study, run, tmp_path / "toy")
+        directory.mkdir(parents=True)
+        write_json(directory / "provenance.json", {"sessions": sessions})
+        write_json(directory / "done.json", {"wall_seconds": 600 + number, "env_steps": 1000 + number})
+    assert gather(study, tmp_path / "toy") == Evidence(
         commits=("abc (16 runs)", "abc, then def with uncommitted changes (1 runs)", "unknown (1 runs)"),
         sources=("0123456789abcdef (17 runs)", "unknown (1 runs)"),
         unit_data=("4.10 (5 runs)", f"{SUPERSEDED} (1 runs)"),
@@ -300,10 +302,11 @@ def test_gather(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
 def test_what_all_runs_agree_on_needs_no_count(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
     study = replace(data[1], groups={"matrix": data[1].groups["matrix"]})
     for run in study.runs():
-        (tmp_path / run.path).mkdir(parents=True)
-        write_json(tmp_path / run.path / "provenance.json", {"sessions": [{}]})
-        write_json(tmp_path / run.path / "done.json", {"wall_seconds": 0, "env_steps": 0})
-    found = gather(study, tmp_path)
+        directory = place(study, run, tmp_path / "toy")
+        directory.mkdir(parents=True)
+        write_json(directory / "provenance.json", {"sessions": [{}]})
+        write_json(directory / "done.json", {"wall_seconds": 0, "env_steps": 0})
+    found = gather(study, tmp_path / "toy")
     assert (found.commits, found.threads, found.unit_data) == (("unknown",), ("unknown",), ())
     assert found.commands == dict.fromkeys(("mazero", "no_awpo", "qmix"), "unknown")
 
@@ -311,8 +314,10 @@ def test_what_all_runs_agree_on_needs_no_count(data: tuple[pd.DataFrame, Study],
 @pytest.mark.parametrize("sessions", [None, [], {}, {"a": 1}, ["text"], [{}, 1]])
 def test_a_run_without_sessions_is_refused(data: tuple[pd.DataFrame, Study], tmp_path: Path, sessions: Any) -> None:
     run = next(data[1].runs())
-    (tmp_path / run.path).mkdir(parents=True)
-    write_json(tmp_path / run.path / "provenance.json", {"sessions": sessions})
-    write_json(tmp_path / run.path / "done.json", {"wall_seconds": 0, "env_steps": 0})
+    study = data[1]
+    directory = place(study, run, tmp_path / "toy")
+    directory.mkdir(parents=True)
+    write_json(directory / "provenance.json", {"sessions": sessions})
+    write_json(directory / "done.json", {"wall_seconds": 0, "env_steps": 0})
     with pytest.raises(StudyError, match=r"provenance\.json: expected a list of sessions, got "):
-        gather(data[1], tmp_path)
+        gather(study, tmp_path / "toy")

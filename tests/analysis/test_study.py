@@ -165,7 +165,7 @@ def test_key_given_twice_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RESERVED)
 def test_a_study_is_not_called_like_a_rule(tmp_path: Path, name: str) -> None:
-    with pytest.raises(StudyError, match=f"'{name}' is the name of a rule of the workflow"):
+    with pytest.raises(StudyError, match=f"'{name}' is the name of a rule or folder of the workflow"):
         load_study(write_study(tmp_path, study_document(name)))
 
 

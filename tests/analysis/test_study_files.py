@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analysis import collect, progress
+from analysis.store import place
 from analysis.study import Algorithm, Group, Run, Study, StudyError, load_studies, load_study
 from tests.analysis.synthetic import make_runs, make_study, study_document, write_study
 from tests.analysis.test_study import change
@@ -254,7 +255,8 @@ REFUSALS: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (change("sees", value=[1]), "top level: unknown key 'sees'; nearest: 'seeds'"),
     (
         change("zzz", value=[1]),
-        "top level: unknown key 'zzz'; known: name, description, seeds, threads, device, algorithms, groups",
+        "top level: unknown key 'zzz'; known: name, description, reproduces, seeds, threads, device, algorithms, "
+        "groups",
     ),
     (change(*SMAC, "env_stepz", value=1), "groups.smac: unknown key 'env_stepz'; nearest: 'env_steps'"),
     (change("seeds", value=[0, True]), "seeds.1: True is not of type 'integer'"),
@@ -306,7 +308,7 @@ def test_names_of_rules_are_refused_word_for_word(tmp_path: Path) -> None:
     path = write_study(tmp_path, study_document("tables"))
     with pytest.raises(StudyError) as caught:
         load_study(path)
-    wanted = "name: 'tables' is the name of a rule of the workflow; give the study another"
+    wanted = "name: 'tables' is the name of a rule or folder of the workflow; give the study another"
     assert str(caught.value) == f"{path}: {wanted}"
 
 
@@ -366,9 +368,9 @@ def test_files_are_utf8_whatever_the_locale(tmp_path: Path, monkeypatch: pytest.
         frame = collect.collect(study, root)
         collect.write(frame, root / "evaluations.csv")
         assert "MAZéro" in set(collect.read(root / "evaluations.csv", study)["label"])
-        path = root / run.path / "metrics.jsonl"
+        path = place(study, run, root) / "metrics.jsonl"
         path.write_text('{"kind": "run", "é": 1, "env_steps": 5}\n', encoding="utf-8")
-        (root / run.path / "done.json").write_text('["é"]', encoding="utf-8")
+        (path.parent / "done.json").write_text('["é"]', encoding="utf-8")
         assert progress.progress(study, root)[0].env_steps == 5
         with pytest.raises(StudyError, match=r"metrics\.jsonl:1: run record lacks 'identity'"):
             collect.read_evaluations(path)

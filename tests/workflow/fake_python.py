@@ -15,13 +15,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from analysis.store import directory
 from analysis.study import load_study
 from tests.analysis.synthetic import make_run
 
 
 def main(argv: list[str]) -> int:
     program, command = argv[1], argv[2]
-    if program == "analysis":
+    if program.partition(".")[0] == "analysis":
         os.execv(sys.executable, [sys.executable, *argv])
     if command == "warmup":
         with open(os.environ["FAKE_CALLS"], "a", encoding="utf-8") as calls:
@@ -29,11 +30,11 @@ def main(argv: list[str]) -> int:
         return 0
     options = dict(zip(argv[3::2], argv[4::2], strict=True))
     out = Path(options["--out"])
-    name = f"{out.parent.name}-{options['--seed']}"
+    study = load_study(os.environ["FAKE_STUDY"])
+    run = next(run for run in study.runs() if out.as_posix().endswith(directory(study, run).as_posix()))
+    name = f"{run.algorithm}-{run.seed}"
     with open(os.environ["FAKE_CALLS"], "a", encoding="utf-8") as calls:
         calls.write(f"{options['--map']} {name} {os.environ['NUMBA_NUM_THREADS']}\n")
-    study = load_study(os.environ["FAKE_STUDY"])
-    (run,) = (run for run in study.runs() if out.as_posix().endswith(run.path.as_posix()))
     stopped = not (out / "done.json").exists() and (out / "metrics.jsonl").exists()
     for flag in ("FAKE_FAIL", "FAKE_HANG"):
         if (Path(os.environ[flag]) / name).exists():

@@ -9,18 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis.study import load_studies
+from analysis.store import directory
+from analysis.study import Study, load_studies, load_study
 from tests.analysis.synthetic import study_document, write_study
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-PROFILE = ["--profile", str(ROOT / "workflow" / "profiles" / "default")]
+STUDIES = f"studies={ROOT / 'workflow' / 'studies'}"
 
 TABLE = "results/toy/evaluations.csv"
 
@@ -60,17 +61,30 @@ class Sandbox:
 
     def command(self, *arguments: str) -> list[str]:
         config = ["--config", f"studies={self.path / 'studies'}", f"python={self.path / 'python'}"]
-        return [*SNAKEMAKE, *PROFILE, "--cores", "2", *arguments, *config]
+        return [*SNAKEMAKE, "--cores", "2", *arguments, *config]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments), cwd=self.path, env=self.environment, capture_output=True, text=True, timeout=120
+            [*self.command(*arguments), *options],
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
 
     def plan(self, target: str) -> dict[str, int]:
         result = self.run("-n", target)
         assert result.returncode == 0, result.stderr
         return planned(result.stdout + result.stderr)
+
+    def study(self) -> Study:
+        return load_study(self.path / "studies" / "toy.yaml")
+
+    def place(self, name: str) -> str:
+        """Directory of the run that the study calls backend/map/algorithm/seed=n, relative to the sandbox."""
+        run = next(run for run in self.study().runs() if run.path.as_posix() == name)
+        return f"results/{directory(self.study(), run).as_posix()}"
 
     def calls(self) -> list[str]:
         file = self.path / "calls.txt"
@@ -88,40 +102,70 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     yield Sandbox(tmp_path)
 
 
-def test_dry_run_plans_every_run_of_every_study(tmp_path: Path) -> None:
+def test_dry_run_plans_every_run_of_every_study_once(tmp_path: Path) -> None:
     studies, faults = load_studies(ROOT / "workflow" / "studies")
     assert not faults
     assert {"quickstart", "reference_3m", "matrix"} <= set(studies)
-    result = subprocess.run(
-        [*SNAKEMAKE, *PROFILE, "-n", *studies, "--config", f"studies={ROOT / 'workflow' / 'studies'}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    command = [*SNAKEMAKE, "--cores", "2", "-n", *studies, "--config", STUDIES]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    runs = sum(len(list(study.runs())) for study in studies.values())
+    runs = [directory(study, run) for study in studies.values() for run in study.runs()]
     assert len(list(studies["quickstart"].runs())) == 52  # 6 algorithms on 3m and 5 on 4 matrix games, 2 seeds
     assert len(list(studies["easy_maps"].runs())) == 87  # 3 algorithms, (3 + 1) maps x 5 seeds + 3 maps x 3 seeds
+    assert len(runs) > len(set(runs))  # some are shared
     expected = dict.fromkeys(("warm_up", "collect", "tables", "report"), len(studies)) | dict.fromkeys(studies, 1)
-    expected |= {"train": runs, "figures": sum(len(study.groups) for study in studies.values())}
+    expected |= {"train": len(set(runs)), "figures": sum(len(study.groups) for study in studies.values())}
     assert planned(result.stdout + result.stderr) == {**expected, "total": sum(expected.values())}
 
 
-def test_without_a_target_the_quickstart_is_made(tmp_path: Path) -> None:
-    command = [*SNAKEMAKE, "--cores", "2", "-n", "--config", f"studies={ROOT / 'workflow' / 'studies'}"]
+def test_without_a_target_what_reproduces_the_paper_is_made(tmp_path: Path) -> None:
+    """No flag for the profile either: it lies where Snakemake looks."""
+    studies, _ = load_studies(ROOT / "workflow" / "studies")
+    command = [*SNAKEMAKE, "--cores", "2", "-n", "--config", STUDIES]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    assert "workflow specific profile" in result.stderr and "profiles/default" in result.stderr
     jobs = planned(result.stdout + result.stderr)
-    assert jobs["quickstart"] == 1 and jobs["train"] == 52 and not {"matrix", "real_easy"} & {*jobs}
+    wanted = [study for study in studies.values() if study.reproduces]
+    assert wanted and jobs["all"] == 1 and jobs["report"] == len(wanted)
+    assert jobs["train"] == len({directory(study, run) for study in wanted for run in study.runs()})
+
+
+def test_options_make_another_study_of_each_with_a_folder_of_its_own(sandbox: Sandbox) -> None:
+    result = sandbox.run("-n", "-p", "toy", options=["scale=tiny", "maps=3m", "seeds=0,5-6"])
+    assert result.returncode == 0, result.stderr
+    output = result.stdout + result.stderr
+    assert planned(output)["train"] == 6 and "output: results/toy_tiny_seeds_0_5_6/report.md" in output
+    assert "--scale tiny --maps 3m --seeds 0,5-6" in output and "--env-steps 200 --eval-every 100" in output
+    result = sandbox.run("-n", "toy", options=["maps=8m"])
+    assert result.returncode != 0 and "error: study toy has no map 8m; it has 3m" in result.stderr
+
+
+def test_the_bare_command_tells_its_cost_and_makes_the_reproduction(sandbox: Sandbox) -> None:
+    """No target, no profile: what reproduces something is made, from training to report; then nothing is left to do."""
+    sandbox.document["reproduces"] = "nothing but itself"
+    sandbox.write(sandbox.document)
+    more = write_study(sandbox.path / "studies", {**sandbox.document, "name": "more", "seeds": [0, 1, 2]})
+    sandbox.environment["FAKE_STUDY"] = str(more)
+    write_study(sandbox.path / "studies", {**small_document(), "name": "left_alone"})
+    estimate = sandbox.run("estimate")
+    assert estimate.returncode == 0 and sandbox.calls() == []
+    assert re.search(r"^more +6 +0 +0\.0 +\d+\.\d min$", estimate.stdout, flags=re.MULTILINE), estimate.stdout
+    result = sandbox.run()
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^in all +6 +0 +0\.0 ", result.stderr, flags=re.MULTILINE)  # two studies share four of them
+    assert sorted(path.parent.name for path in sandbox.path.glob("results/*/report.md")) == ["more", "toy"]
+    assert len([call for call in sandbox.calls() if "warmup" not in call]) == 6
+    assert "Nothing to be done" in (again := sandbox.run()).stdout + again.stderr
 
 
 def test_command_line_of_a_run_comes_from_the_study(sandbox: Sandbox) -> None:
-    result = sandbox.run("-n", "-p", "results/toy/skirmish/3m/no_awpo/seed=1/done.json")
+    place = sandbox.place("skirmish/3m/no_awpo/seed=1")
+    result = sandbox.run("-n", "-p", f"{place}/done.json")
     assert (
         "-m mazero train --map 3m --seed 1 --backend skirmish --preset laptop --env-steps 400 --eval-every 100"
         " --eval-episodes 32 --device cpu --set replay.start=100 --set loss.awpo=false"
-        " --out results/toy/skirmish/3m/no_awpo/seed=1"
-        " --threads 1 --progress lines $TENSORBOARD 2>&1 | tee -a results/toy/logs/skirmish/3m/no_awpo/seed=1.log"
+        f" --out {place} --threads 1 --progress lines $TENSORBOARD 2>&1 | tee -a {place}.log"
     ) in result.stdout + result.stderr
     assert "NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 " in result.stdout + result.stderr
 
@@ -132,7 +176,7 @@ def test_game_version_of_a_study_reaches_the_run_and_its_results(sandbox: Sandbo
     result = sandbox.run("-p", TABLE)
     assert result.returncode == 0, result.stderr
     assert (
-        "--device cpu --env 'game_version=\"4.10\"' --set replay.start=100 --out results/toy"
+        "--device cpu --env 'game_version=\"4.10\"' --set replay.start=100 --out results/runs/"
         in result.stdout + result.stderr
     )
     with open(sandbox.path / TABLE, encoding="utf-8") as file:
@@ -207,7 +251,7 @@ def test_no_name_of_a_folder_is_taken_for_a_command(sandbox: Sandbox) -> None:
     )
     sandbox.write(sandbox.document)
     (sandbox.path / "studies").rename(odd / "studies")
-    command = [*SNAKEMAKE, *PROFILE, "--cores", "2", "toy", "--config"]
+    command = [*SNAKEMAKE, "--cores", "2", "toy", "--config"]
     command += [f"studies={odd / 'studies'}", f"python={sandbox.path / 'python'}", f"results={odd / 'results'}"]
     environment = sandbox.environment | {"FAKE_STUDY": str(odd / "studies" / "toy.yaml")}
     result = subprocess.run(command, cwd=sandbox.path, env=environment, capture_output=True, text=True, timeout=300)
@@ -250,17 +294,18 @@ def test_make_does_not_unlock_a_snakemake_that_is_at_work(tmp_path: Path) -> Non
 def test_failed_run_keeps_its_files_and_is_the_only_one_done_again(sandbox: Sandbox) -> None:
     (sandbox.path / "fail" / "no_awpo-1").touch()
     first = sandbox.run(TABLE)
-    runs = sandbox.path / "results" / "toy" / "skirmish" / "3m"
+    failed, other = (
+        sandbox.path / sandbox.place(f"skirmish/3m/{name}") for name in ("no_awpo/seed=1", "mazero/seed=0")
+    )
     assert first.returncode != 0
     assert "Error in rule train" in first.stderr  # the exit code of training is not hidden by the pipe into its log
     assert "MissingOutputException" not in first.stderr
     assert sandbox.calls()[0] == "warmup 3m"
     assert sorted(sandbox.calls()[1:]) == ["3m mazero-0 1", "3m mazero-1 1", "3m no_awpo-0 1", "3m no_awpo-1 1"]
     assert "3m mazero-0 starts" in first.stdout + first.stderr  # a line of the run reaches the terminal ...
-    log = sandbox.path / "results" / "toy" / "logs" / "skirmish" / "3m" / "mazero" / "seed=0.log"
-    assert log.read_text(encoding="utf-8") == "3m mazero-0 starts\n"  # ... and its log
-    assert (runs / "no_awpo" / "seed=1" / "metrics.jsonl").exists()  # what the next attempt goes on from
-    assert not (runs / "no_awpo" / "seed=1" / "done.json").exists()
+    assert Path(f"{other}.log").read_text(encoding="utf-8") == "3m mazero-0 starts\n"  # ... and its log
+    assert (failed / "metrics.jsonl").exists()  # what the next attempt goes on from
+    assert not (failed / "done.json").exists()
     assert not (sandbox.path / "results" / "toy" / "evaluations.csv").exists()
 
     (sandbox.path / "fail" / "no_awpo-1").unlink()
@@ -275,11 +320,17 @@ def test_failed_run_keeps_its_files_and_is_the_only_one_done_again(sandbox: Sand
     assert sandbox.plan(TABLE) == {}
 
     # Another override redoes the two runs that it changes, another seed adds one run per algorithm; two stay.
-    sandbox.document["algorithms"]["no_awpo"]["overrides"]["loss.awpo"] = True
+    overrides = sandbox.document["algorithms"]["no_awpo"]["overrides"]
+    overrides["loss.awpo_alpha"] = 1.0
     sandbox.document["seeds"] = [0, 1, 2]
     sandbox.write(sandbox.document)
     plan = sandbox.plan(TABLE)
     assert (plan["train"], plan["warm_up"], plan["collect"]) == (4, 1, 1)
+
+    # Spelled so that both algorithms are one configuration, they share their runs: one seed is new.
+    overrides |= {"loss.awpo_alpha": 3.0, "loss.awpo": True}
+    sandbox.write(sandbox.document)
+    assert sandbox.plan(TABLE)["train"] == 1
 
 
 @pytest.mark.slow
@@ -292,10 +343,10 @@ def test_killed_workflow_goes_on(sandbox: Sandbox) -> None:
         start_new_session=True,
         stderr=subprocess.DEVNULL,
     )
-    waiting = sandbox.path / "results" / "toy" / "skirmish" / "3m" / "mazero" / "seed=1" / "metrics.jsonl"
+    waiting = sandbox.path / sandbox.place("skirmish/3m/mazero/seed=1") / "metrics.jsonl"
     deadline = time.monotonic() + 50
     while time.monotonic() < deadline:
-        if waiting.exists() and len(list(sandbox.path.glob("results/toy/**/done.json"))) == 3:  # all the others
+        if waiting.exists() and len(list(sandbox.path.glob("results/runs/**/done.json"))) == 3:  # all the others
             break
         time.sleep(0.1)
     time.sleep(1)  # until Snakemake has noticed
@@ -316,7 +367,7 @@ def test_killed_workflow_goes_on(sandbox: Sandbox) -> None:
 def test_lint_finds_nothing_but_the_missing_conda_environments(tmp_path: Path) -> None:
     """One environment serves all rules (environment.yml, requirements.lock); rules have none of their own."""
     result = subprocess.run(
-        [*SNAKEMAKE, "--lint", "--config", f"studies={ROOT / 'workflow' / 'studies'}"],
+        [*SNAKEMAKE, "--lint", "--config", STUDIES],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -4,7 +4,7 @@
 rule collect:
     """Hold every run against the study and write one tidy table."""
     input:
-        runs=lambda wc: [f"{RESULTS}/{wc.study}/{run.path}/done.json" for run in STUDIES[wc.study].runs()],
+        runs=lambda wc: [f"{place}/done.json" for place in places(STUDIES[wc.study])],
         study=lambda wc: STUDY_FILES[wc.study],
         warm_up=ancient("<results>/{study}/.warmup.done"),
     output:

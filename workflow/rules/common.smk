@@ -1,15 +1,19 @@
-# Studies, checked before any job is planned; wildcards bound to the names they give; one target per study.
+# Studies, checked before any job is planned; wildcards bound to the names they give; where each run lies.
+import os
 import re
 import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir)))
-from analysis import expected
-from analysis.study import FIGURES, RESERVED, TABLES, Run, Study, StudyError, load_studies
+ROOT = Path(workflow.basedir) if (Path(workflow.basedir) / "workflow").is_dir() else Path(workflow.basedir).parent
+sys.path.insert(0, str(ROOT))
+from analysis import estimate, store, variants
+from analysis.study import FIGURES, RESERVED, RUNS, TABLES, Run, Study, StudyError, load_studies
 
 RESULTS = str(config.get("results", "results"))  # --config results=DIR
 STUDIES_DIRECTORY = Path(str(config.get("studies", "workflow/studies")))  # --config studies=DIR
+# What --config makes of every study: another scale, these maps, these seeds, another backend.
+OPTIONS = {name: str(config[name]) for name in variants.OPTIONS if name in config}
 # `python` in every command is the interpreter that runs Snakemake, or --config python=FILE. It is no parameter of the rules: a
 # moved environment must not redo finished runs. A prefix replaces Snakemake's strict mode, hence `set`: without pipefail the
 # pipe into `tee` would hide a failed run.
@@ -24,18 +28,20 @@ shell.prefix(
 if RESULTS.startswith("-") or set(RESULTS) & set("{}<>*?\n\r\0"):
     sys.exit(f"error: results must be a folder's name without {{}}<>*?, line breaks and a leading -, got {RESULTS!r}: choose another")
 
+
 try:
     FILES, FAULTS = load_studies(STUDIES_DIRECTORY)  # file stem -> study, and what is wrong with other files
-    if "backend" in config:  # --config backend=smac: under results/<study>_smac
-        FILES = {stem: study.on_backend(config["backend"]) for stem, study in FILES.items()}
 except StudyError as error:
     sys.exit(f"error: {error}")
-if not FILES:
-    sys.exit(f"error: {next(iter(FAULTS.values()))}")
 for fault in FAULTS.values():
     print(f"warning: study left out: {fault}", file=sys.stderr)
+FILES, unfit = variants.variants(FILES, **OPTIONS)
+FAULTS |= unfit  # a study that cannot be had so, for want of the map: a fault of that one
+if not FILES:
+    sys.exit(f"error: {next(iter(FAULTS.values()))}")
 STUDIES = {study.name: study for study in FILES.values()}  # folder under results/ -> study
 STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, study in FILES.items()}
+PLACES: dict[str, tuple[Study, Run]] = {}  # directory of a run -> the first study that asked for it, and what it calls it
 
 
 def either(names) -> str:
@@ -43,23 +49,52 @@ def either(names) -> str:
     return "|".join(sorted({re.escape(str(name)) for name in names}))
 
 
-def run_of(wildcards) -> Run:
-    """The run that a path names."""
-    group = STUDIES[wildcards.study].group_of(wildcards.backend, wildcards.map)
-    return Run(group.key, wildcards.backend, wildcards.map, wildcards.algorithm, int(wildcards.seed))
+def places(study: Study) -> list[str]:
+    """The directory of each run of a study; ends the plan with one line if a run is refused."""
+    found = []
+    for run in study.runs():
+        try:
+            found.append(f"{RESULTS}/{store.directory(study, run)}")
+        except StudyError as error:
+            sys.exit(f"error: {error}")
+        PLACES.setdefault(found[-1], (study, run))
+    return found
 
 
-def identity_of(wildcards) -> str:
-    """The identity of the configuration that a run resolves to now; ends the plan with one line if it is refused."""
-    try:
-        return expected.identity(STUDIES[wildcards.study], run_of(wildcards))
-    except StudyError as error:
-        sys.exit(f"error: {error}")
+def asked_for(directory: str) -> tuple[Study, Run]:
+    """The study and run that a directory belongs to; a target on the command line may name one that no study asked for yet."""
+    if directory not in PLACES:
+        for study in STUDIES.values():
+            places(study)
+    if directory not in PLACES:
+        sys.exit(f"error: {directory} is no run of a study as it is now: `python -m analysis progress` lists them")
+    return PLACES[directory]
 
 
-def group_of(wildcards):
-    """The group of a run's map."""
-    return STUDIES[wildcards.study].group_of(wildcards.backend, wildcards.map)
+def run_directory(wildcards) -> str:
+    """The directory that the wildcards of a run name."""
+    return f"{RESULTS}/{RUNS}/{wildcards.backend}/{wildcards.map}/{wildcards.variant}/seed={wildcards.seed}"
+
+
+def train_command(wildcards) -> str:
+    """The command of a run, as the first study that asked for it words it."""
+    study, run = asked_for(run_directory(wildcards))
+    return shlex.join(study.train_arguments(run))
+
+
+def budget(wildcards) -> int:
+    """Environment steps of a run."""
+    study, run = asked_for(run_directory(wildcards))
+    return study.groups[run.group].env_steps
+
+
+def tell_plan(wildcards_of_runs) -> None:
+    """On the terminal, what the runs that are to be made will take."""
+    runs = [asked_for(run_directory(wildcards)) for wildcards in wildcards_of_runs]
+    if runs:
+        machine = estimate.slowness(min(workflow.cores or 1, os.cpu_count() or 1))
+        lines = estimate.plan(runs, Path(RESULTS), slowness=machine)
+        print(estimate.render(lines, cores=workflow.cores or 1, slowness=machine), file=sys.stderr)
 
 
 def warm_up_command(wildcards) -> str:
@@ -70,9 +105,9 @@ def warm_up_command(wildcards) -> str:
 
 
 def study_options(wildcards) -> str:
-    """Options that tell `python -m analysis` which study file, on which backend."""
-    backend = f" --backend {config['backend']}" if "backend" in config else ""
-    return f"--study {shlex.quote(STUDY_FILES[wildcards.study])}{backend}"
+    """Options that tell `python -m analysis` which study file, and what was made of it."""
+    options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in OPTIONS.items())
+    return f"--study {shlex.quote(STUDY_FILES[wildcards.study])} {options}".rstrip()
 
 
 pathvars:
@@ -84,7 +119,7 @@ wildcard_constraints:
     group=either(group for study in STUDIES.values() for group in study.groups),
     backend=either(group.backend for study in STUDIES.values() for group in study.groups.values()),
     map=either(name for study in STUDIES.values() for group in study.groups.values() for name in group.maps),
-    algorithm=either(key for study in STUDIES.values() for key in study.algorithms),
+    variant=r"[a-z][a-z0-9_]*-[0-9a-f]+",
     seed=r"\d+",
 
 

@@ -22,21 +22,23 @@ rule warm_up:
 
 
 rule train:
-    """Train one algorithm on one map with one seed; a run that was cut off goes on from its checkpoint."""
+    """Train one algorithm on one map with one seed; a run that was cut off goes on from its checkpoint.
+
+    Its place says all that a run resolves to, so nothing but a missing place starts one: both parameters derive from the
+    output, and derived parameters trigger nothing. Two studies may word the command of one run differently.
+    """
     output:
-        "<results>/{study}/{backend}/{map}/{algorithm}/seed={seed}/done.json",
+        "<results>/runs/{backend}/{map}/{variant}/seed={seed}/done.json",
     log:
-        "<results>/{study}/logs/{backend}/{map}/{algorithm}/seed={seed}.log",
+        "<results>/runs/{backend}/{map}/{variant}/seed={seed}.log",
     benchmark:
-        "<results>/{study}/benchmarks/{backend}/{map}/{algorithm}/seed={seed}.tsv"
+        "<results>/runs/{backend}/{map}/{variant}/seed={seed}.tsv"
     params:
-        command=lambda wc: shlex.join(STUDIES[wc.study].train_arguments(run_of(wc))),
+        command=lambda wc, output: train_command(wc),
         directory=lambda wc, output: str(Path(output[0]).parent),
-        # Presets and defaults are no part of the command: what they resolve to is, and an edited one redoes its runs.
-        identity=identity_of,
     # Longest first, so that short runs fill the gaps at the end.
-    priority: lambda wc: group_of(wc).env_steps
-    threads: lambda wc: STUDIES[wc.study].threads
+    priority: budget
+    threads: lambda wc: asked_for(run_directory(wc))[0].threads
     resources:
         mem_mb=2000,
         runtime=24 * 60,
