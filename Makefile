@@ -27,7 +27,7 @@ reproduce: $(STAMP) ## the quickstart study, from training to figures in results
 	$(MAKE) --no-print-directory study STUDY=quickstart
 
 study: $(STAMP) ## any study: make study STUDY=matrix
-	@$(ENV) $(BIN)/python workflow/alone.py $(BIN)/snakemake --cores $(CORES) $(STUDY)
+	@$(ENV) $(BIN)/snakemake --cores $(CORES) $(STUDY)
 
 progress: $(STAMP) ## how far the runs of a study are: make progress STUDY=quickstart
 	@$(ENV) $(BIN)/python -m analysis progress results/$(STUDY)

@@ -272,23 +272,20 @@ def test_a_folder_name_that_snakemake_would_take_apart_is_refused(sandbox: Sandb
     assert result.returncode != 0 and "error: results must be a folder's name without" in result.stderr
 
 
-def test_make_does_not_unlock_a_snakemake_that_is_at_work(tmp_path: Path) -> None:
-    """A process of that name in the folder; then none, and the command runs after an unlock."""
-    (tmp_path / "snakemake").write_text(
-        f"#!{sys.executable}\nimport sys, time\nprint(*sys.argv[1:], flush=True)\n"
-        "time.sleep(60 if 'wait' in sys.argv else 0)\n",
-        encoding="utf-8",
-    )
-    (tmp_path / "snakemake").chmod(0o755)
-    alone = [sys.executable, str(ROOT / "workflow" / "alone.py"), str(tmp_path / "snakemake"), "toy"]
-    with subprocess.Popen([str(tmp_path / "snakemake"), "wait"], cwd=tmp_path, stdout=subprocess.PIPE) as busy:
-        assert busy.stdout is not None and busy.stdout.readline()
-        result = subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True)
-        busy.kill()
-    assert result.returncode == 2 and result.stdout == ""
-    assert f"at work in {tmp_path} already (process {busy.pid})" in result.stderr and result.stderr.count("\n") == 1
-    result = subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "toy\n", "")
+def test_two_do_not_work_in_one_folder(sandbox: Sandbox) -> None:
+    """A process of that name there ends the start, before any job; in another folder, or in a dry run, it does not."""
+    script = sandbox.path / "snakemake"
+    script.write_text(f"#!{sys.executable}\nimport time\nprint(flush=True)\ntime.sleep(60)\n", encoding="utf-8")
+    script.chmod(0o755)
+    for arguments, folder, allowed in ((["toy"], sandbox.path, False), (["-n"], sandbox.path, True)):
+        with subprocess.Popen([str(script), *arguments], cwd=folder, stdout=subprocess.PIPE) as busy:
+            assert busy.stdout is not None and busy.stdout.readline()
+            result = sandbox.run("results/toy/.warmup.done")
+            busy.kill()
+        assert (result.returncode == 0) == allowed
+        complaint = f"error: Snakemake is at work in {sandbox.path} already (process {busy.pid}): wait, or end it by"
+        assert (complaint in result.stderr) != allowed
+        assert (sandbox.calls() == ["warmup 3m"]) == allowed
 
 
 def test_failed_run_keeps_its_files_and_is_the_only_one_done_again(sandbox: Sandbox) -> None:
@@ -353,9 +350,7 @@ def test_killed_workflow_goes_on(sandbox: Sandbox) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     (sandbox.path / "hang" / "mazero-1").unlink()
-    assert sandbox.run("toy").returncode != 0  # the lock of the dead process
-    assert sandbox.run("--unlock", "toy").returncode == 0
-    result = sandbox.run("toy")
+    result = sandbox.run("toy")  # the same command
     assert result.returncode == 0, result.stderr
     assert sandbox.calls()[5:] == ["3m mazero-1 1"]
     assert (sandbox.path / "results" / "toy" / "report.md").exists()

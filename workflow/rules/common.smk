@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(workflow.basedir) if (Path(workflow.basedir) / "workflow").is_dir() else Path(workflow.basedir).parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
+import alone
 from analysis import estimate, store, variants
 from analysis.study import FIGURES, RESERVED, RUNS, TABLES, Run, Study, StudyError, load_studies
 
