@@ -29,6 +29,7 @@ from analysis.variants import OPTIONS, SCALES, variants
 
 SIZES = DATA.with_name("map_sizes.csv")
 FIXED_WORK_SECONDS = 0.11  # CPU seconds of `fixed_work` on the machine that data/costs.csv is of
+START_SECONDS = 10.0  # of a run: imports, the evaluation before the first step, the absolute metric
 MEMORY_MB, DISK_MB = 2000, 30  # of a run: what its job declares, and a run of 30,000 steps with its checkpoint
 
 
@@ -96,7 +97,9 @@ def render(lines: list[Line], *, cores: int, slowness: float) -> str:
 def run_seconds(study: Study, run: Run) -> float:
     """Seconds that a run is likely to take on the machine of `data/costs.csv`."""
     steps = study.groups[run.group].env_steps
-    return steps / 1000 * _seconds_per_1000(study.algorithms[run.algorithm].family, study.preset(run), run.map)
+    return START_SECONDS + steps / 1000 * _seconds_per_1000(
+        study.algorithms[run.algorithm].family, study.preset(run), run.map
+    )
 
 
 def fixed_work() -> float:

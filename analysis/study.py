@@ -33,6 +33,7 @@ RESERVED = (
     "report",
     "all",
     "estimate",
+    "fig1",
     RUNS,
     "reference",
 )  # rules and folders

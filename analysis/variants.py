@@ -68,7 +68,7 @@ def at_scale(study: Study, scale: str) -> Study:
 def on_maps(study: Study, maps: Sequence[str]) -> Study:
     """Only these maps. Raises: StudyError if the study has none of them."""
     groups = {
-        key: replace(group, maps=kept)
+        key: group if kept == group.maps else replace(group, maps=kept, title=", ".join(kept))
         for key, group in study.groups.items()
         if (kept := tuple(name for name in group.maps if name in maps))
     }

@@ -64,8 +64,10 @@ def test_the_plan_counts_a_shared_run_once_and_no_finished_one(tmp_path: Path) -
     lines = estimate.plan(pairs, tmp_path / "results", slowness=2.0)
     assert [(line.study, line.runs, line.finished) for line in lines] == [("toy", 6, 1), ("other", 3, 0)]
     # 400 steps: 3 runs of MAZero at 10 s and 2 of QMIX at 1 s a thousand; then 2 and 1. All twice as slow here.
-    assert [line.seconds for line in lines] == pytest.approx([2 * 0.4 * (3 * 10 + 2), 2 * 0.4 * (2 * 10 + 1)])
-    assert [line.longest for line in lines] == pytest.approx([8.0, 8.0])
+    start = estimate.START_SECONDS
+    expected = [5 * start + 0.4 * (3 * 10 + 2), 3 * start + 0.4 * (2 * 10 + 1)]
+    assert [line.seconds / 2 for line in lines] == pytest.approx(expected)
+    assert [line.longest / 2 for line in lines] == pytest.approx([start + 4.0, start + 4.0])
 
 
 def test_the_table_for_the_terminal() -> None:

@@ -59,6 +59,7 @@ def test_an_algorithm_keeps_its_own_settings_at_the_tiny_scale() -> None:
 def test_maps_and_seeds(study: Study) -> None:
     part = variant(study, maps=" 8m,matrix_1", seeds="7,2-3")
     assert part.name == "toy_maps_8m_matrix_1_seeds_7_2_3"
+    assert [group.title for group in part.groups.values()] == ["8m", "matrix_1"]
     assert {(run.map, run.seed) for run in part.runs()} == {(m, s) for m in ("8m", "matrix_1") for s in (7, 2, 3)}
     assert [*variant(study, maps="8m").groups] == ["smac"]
 

@@ -1,4 +1,17 @@
-# The table -> figures per group -> one report.
+# The table -> figures per group -> one report; and Fig. 1, which needs no run.
+
+
+rule fig1:
+    """The bandit of Fig. 1: behaviour cloning against AWPO, exact."""
+    output:
+        multiext("<results>/fig1/fig1", ".png", ".pdf"),
+        "<results>/fig1/curves.csv",
+    log:
+        "<results>/fig1/fig1.log",
+    params:
+        folder=lambda wc, output: str(Path(output[0]).parent),
+    shell:
+        "python -m analysis.bandit --out {params.folder:q} > {log:q} 2>&1"
 
 
 rule figures:
