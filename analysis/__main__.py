@@ -51,6 +51,16 @@ def _figures(arguments: argparse.Namespace, study: Study) -> None:
     _say(*figures.draw_all(frame, study, arguments.root / "figures", only=arguments.group))
 
 
+def _over_paper(arguments: argparse.Namespace, study: Study) -> None:
+    from analysis import paper_panels, style
+
+    try:
+        figure = paper_panels.draw(_evaluations(arguments.root, study), study)
+    except ValueError as error:
+        raise StudyError(str(error)) from error
+    _say(*style.save(figure, arguments.root / "figures" / paper_panels.NAME))
+
+
 def _tables(arguments: argparse.Namespace, study: Study) -> None:
     from analysis import tables
 
@@ -95,6 +105,7 @@ def _progress(arguments: argparse.Namespace, study: Study) -> None:
 COMMANDS = {
     "collect": _collect,
     "figures": _figures,
+    "over_paper": _over_paper,
     "tables": _tables,
     "report": _report,
     "publish": _publish,
@@ -110,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     about = {
         "collect": "run directories -> evaluations.csv and evaluations.parquet",
         "figures": "evaluations -> figures/<group>/*.png and *.pdf",
+        "over_paper": "evaluations -> figures/over_paper.png and .pdf, the study over the curves of the paper",
         "tables": "evaluations -> tables/*.csv and *.md",
         "report": "everything -> report.md",
         "publish": "copy a finished study to results/reference/<study>, to be committed",

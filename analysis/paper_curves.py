@@ -1,4 +1,4 @@
-"""The paper's curves (arXiv 2405.11778, Figs. 3 and 5), taken off its vector figures: of StarCraft II, smoothed.
+"""The paper's curves (arXiv 2405.11778, Figs. 3 to 11), taken off its vector figures: of StarCraft II, smoothed.
 
 `data/README.md` says how they were taken and what is not known about them.
 """
@@ -14,8 +14,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 DATA = Path(__file__).parent / "data"
-# In this order: Fig. 3 has ten seeds a curve, Fig. 5 three and of its maps one that Fig. 3 lacks.
-FIGURES = {"Fig. 3": "mazero_paper_fig3.csv", "Fig. 5": "mazero_paper_fig5.csv"}
+OTHERS = "mazero_paper_others.csv"
+FIGURES = {
+    "Fig. 3": "mazero_paper_fig3.csv",
+    "Fig. 5": "mazero_paper_fig5.csv",
+    **dict.fromkeys(("Fig. 6", "Fig. 9", "Fig. 10", "Fig. 11a", "Fig. 11b"), OTHERS),
+}
+# Where a curve is looked for, in this order: Fig. 3 has ten seeds a curve, Fig. 5 three and one map that Fig. 3 lacks.
+USUAL = ("Fig. 3", "Fig. 5")
 
 
 @dataclass(frozen=True)
@@ -35,17 +41,27 @@ class PaperCurve:
         return np.where(inside, np.interp(steps, self.steps, self.win_rate), np.nan)
 
 
-def paper_curve(map_name: str, algorithm: str = "MAZero") -> PaperCurve | None:
-    """The curve of `algorithm`, as the paper writes it, on a map; the first figure that has one; None if none has."""
-    for figure in FIGURES:
-        rows = _read(figure)
+def paper_curve(map_name: str, algorithm: str = "MAZero", *, figure: str | None = None) -> PaperCurve | None:
+    """The curve of `algorithm`, as the paper writes it, on a map.
+
+    Args: figure: where it is looked for; the usual ones, in their order, if left out.
+    Returns: None if there is none.
+    """
+    for place in USUAL if figure is None else (figure,):
+        rows = _read(place)
         rows = rows[(rows["map"] == map_name) & (rows["algorithm"] == algorithm)].sort_values("x")
         if len(rows):
             columns = (rows[name].to_numpy(np.float64) for name in ("x", "win_rate", "band_low", "band_high"))
-            return PaperCurve(figure, *columns)
+            return PaperCurve(place, *columns)
     return None
+
+
+def names(figure: str) -> list[str]:
+    """What the curves of a figure are called, in its order."""
+    return list(dict.fromkeys(_read(figure)["algorithm"]))
 
 
 @cache
 def _read(figure: str) -> pd.DataFrame:
-    return pd.read_csv(DATA / FIGURES[figure])
+    rows = pd.read_csv(DATA / FIGURES[figure])
+    return rows[rows["figure"] == figure]

@@ -25,6 +25,10 @@ CAPTIONS = {
     "improvement": "Probability that a run of the first algorithm beats a run of another, ties counting one half.",
     "steps_to": "Environment steps to the first evaluation at or above a win rate.",
 }
+OVER_PAPER = (
+    "Win rate over the paper's curves (grey, on StarCraft II and smoothed): mean over seeds and interval, ours on the "
+    "backend named above it, not smoothed."
+)
 TABLE_TITLES = {
     "runs": "All runs",
     "final": "Per map and algorithm",
@@ -63,6 +67,8 @@ def compose(frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[
         own = f", preset {algorithm.preset}" if algorithm.preset else ""
         lines.append(f"- **{algorithm.label}** (`{key}`): `{algorithm.program}`, {algorithm.family}{own}, {changes}")
     lines += ["", "## Results", ""]
+    if study.over_paper:
+        lines += [f"![{OVER_PAPER}](figures/over_paper.png)", "", f"*{OVER_PAPER}*", ""]
     for name in TABLE_HIDDEN:
         if len(tables[name]):
             lines += [f"### {TABLE_TITLES[name]}", "", _table(tables[name], name), ""]
@@ -111,6 +117,7 @@ def publish(
     """
     names = ["evaluations.csv", "report.md"]
     names += [f"figures/{group}/{figure}.png" for group in study.groups for figure in FIGURES]
+    names += ["figures/over_paper.png"] if study.over_paper else []
     names += [f"tables/{table}.{suffix}" for table in TABLES for suffix in ("csv", "md")]
     for name in names:
         if not (root / name).is_file():

@@ -31,6 +31,7 @@ RESERVED = (
     "tables",
     "figures",
     "report",
+    "over_paper",
     "all",
     "estimate",
     "fig1",
@@ -45,6 +46,14 @@ class StudyError(ValueError):
 
 
 @dataclass(frozen=True)
+class PaperPlace:
+    """A curve of the paper."""
+
+    figure: str  # e.g. Fig. 3
+    curve: str  # as the paper writes it
+
+
+@dataclass(frozen=True)
 class Algorithm:
     """One line of a legend: a learner with its settings."""
 
@@ -54,6 +63,7 @@ class Algorithm:
     label: str
     overrides: dict[str, Any]  # dotted configuration key -> value
     preset: str | None = None  # its own; None: that of its family in the group
+    in_paper: PaperPlace | None = None  # the curve that it is drawn over
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,11 @@ class Study:
     algorithms: dict[str, Algorithm]
     groups: dict[str, Group]
     reproduces: str | None = None  # what of the paper, or which open question; None: no part of target `all`
+
+    @property
+    def over_paper(self) -> bool:
+        """Whether a curve of the paper is named, over which it is drawn."""
+        return any(algorithm.in_paper for algorithm in self.algorithms.values())
 
     @property
     def reference(self) -> str:
@@ -271,6 +286,7 @@ def _build(document: dict[str, Any]) -> Study:
             label=item["label"],
             overrides=item.get("overrides", {}),
             preset=item.get("preset"),
+            in_paper=PaperPlace(**item["in_paper"]) if "in_paper" in item else None,
         )
         for key, item in document["algorithms"].items()
     }
@@ -332,6 +348,12 @@ def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
     families = sorted({algorithm.family for algorithm in study.algorithms.values()})
     for key, algorithm in study.algorithms.items():
         given = "algorithm" in document["algorithms"][key]
+        if algorithm.in_paper:
+            from analysis.paper_curves import names  # and pandas, only where it is asked for
+
+            curve, known = algorithm.in_paper.curve, names(algorithm.in_paper.figure)
+            if curve not in known:
+                refuse(f"algorithms.{key}.in_paper", f"unknown curve {curve!r}{nearest(curve, known)}")
         if algorithm.program == "baselines" and not given:
             refuse(f"algorithms.{key}", "program baselines needs `algorithm`, for example `algorithm: qmix`")
         if algorithm.program == "mazero" and given:

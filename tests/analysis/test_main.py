@@ -249,6 +249,7 @@ def test_an_error_of_several_lines_is_told_in_one(
 ABOUT = {
     "collect": "run directories -> evaluations.csv and evaluations.parquet",
     "figures": "evaluations -> figures/<group>/*.png and *.pdf",
+    "over_paper": "evaluations -> figures/over_paper.png and .pdf, the study over the curves of the paper",
     "tables": "evaluations -> tables/*.csv and *.md",
     "report": "everything -> report.md",
     "publish": "copy a finished study to results/reference/<study>, to be committed",
@@ -274,7 +275,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert f" COMMAND {about} " in page
     for name, text in ABOUT.items():
         page = words(capsys, name, "--help")
-        assert page.startswith(f"usage: python -m analysis {name} [-h] [--study STUDY] [--backend BACKEND] ")
+        assert page.startswith(f"usage: python -m analysis {name} [-h] [--study STUDY] [--backend BACKEND] [--scale SCALE] ")
         assert f" root {text} positional arguments: root directory of the study" in page
 
 

@@ -114,6 +114,7 @@ def test_dry_run_plans_every_run_of_every_study_once(tmp_path: Path) -> None:
     assert len(list(studies["easy_maps"].runs())) == 87  # 3 algorithms, (3 + 1) maps x 5 seeds + 3 maps x 3 seeds
     assert len(runs) > len(set(runs))  # some are shared
     expected = dict.fromkeys(("warm_up", "collect", "tables", "report"), len(studies)) | dict.fromkeys(studies, 1)
+    expected |= {"over_paper": sum(study.over_paper for study in studies.values())}
     expected |= {"train": len(set(runs)), "figures": sum(len(study.groups) for study in studies.values())}
     assert planned(result.stdout + result.stderr) == {**expected, "total": sum(expected.values())}
 

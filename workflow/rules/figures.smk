@@ -36,6 +36,27 @@ rule figures:
         "python -m analysis figures {params.root:q} --group {wildcards.group:q} {params.study} > {log:q} 2>&1"
 
 
+rule over_paper:
+    """Draw a study over the curves of the paper that it reproduces."""
+    input:
+        "<results>/{study}/evaluations.parquet",
+        study=lambda wc: STUDY_FILES[wc.study],
+    output:
+        report(
+            "<results>/{study}/figures/over_paper.png",
+            category="{study}",
+            caption="../report/over_paper.rst",
+        ),
+        "<results>/{study}/figures/over_paper.pdf",
+    log:
+        "<results>/{study}/logs/over_paper.log",
+    params:
+        study=study_options,
+        root=lambda wc: f"{RESULTS}/{wc.study}",
+    shell:
+        "python -m analysis over_paper {params.root:q} {params.study} > {log:q} 2>&1"
+
+
 rule report:
     """One Markdown page that shows the figures and tables and says what they rest on."""
     input:
@@ -43,6 +64,7 @@ rule report:
         lambda wc: expand(
             f"{RESULTS}/{wc.study}/figures/{{group}}/{{figure}}.png", group=STUDIES[wc.study].groups, figure=FIGURES
         ),
+        lambda wc: [f"{RESULTS}/{wc.study}/figures/over_paper.png"] if STUDIES[wc.study].over_paper else [],
         expand("<results>/{{study}}/tables/{table}.md", table=TABLES),
         study=lambda wc: STUDY_FILES[wc.study],
     output:
