@@ -35,6 +35,7 @@ RESERVED = (
     "all",
     "estimate",
     "fig1",
+    "claims",
     RUNS,
     "reference",
 )  # rules and folders
@@ -214,7 +215,7 @@ def load_study(path: str | Path) -> Study:
         raise StudyError(f"{path}: not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    _check_schema(document, path)
+    validate(document, SCHEMA, path)
     study = _build(document)
     _check_sense(study, document, path)
     return study
@@ -263,8 +264,9 @@ _Validator = jsonschema.validators.extend(
 )
 
 
-def _check_schema(document: Any, path: Path) -> None:
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+def validate(document: Any, schema_file: Path, path: Path) -> None:
+    """Hold a document read from `path` against a schema. Raises: StudyError for its first fault, in one line."""
+    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
     error = jsonschema.exceptions.best_match(_Validator(schema).iter_errors(document))
     if error is None:
         return

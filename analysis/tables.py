@@ -221,7 +221,7 @@ def _estimate(name: str, estimate: Estimate) -> dict[str, float]:
 
 def _cell(row: dict[Any, Any], column: str) -> str:
     value = row[column]
-    if f"{column}_low" in row:
+    if f"{column}_low" in row and not np.isnan(value):
         return f"{_number(value)} [{_number(row[f'{column}_low'])}, {_number(row[f'{column}_high'])}]"
     return _number(value) if isinstance(value, float) else str(value).replace("|", "\\|")
 

@@ -1,4 +1,4 @@
-# Runs -> one checked table -> tables of the report.
+# Runs -> one checked table -> tables of the report; all tables -> what they say of the claims.
 
 
 rule collect:
@@ -33,3 +33,23 @@ rule tables:
         root=lambda wc: f"{RESULTS}/{wc.study}",
     shell:
         "python -m analysis tables {params.root:q} {params.study} > {log:q} 2>&1"
+
+
+rule claims:
+    """What the studies that reproduce the paper say of its claims."""
+    input:
+        tables=[f"{RESULTS}/{study.name}/evaluations.parquet" for study in STUDIES.values() if study.reproduces],
+        claims=CLAIMS,
+    output:
+        multiext(f"{RESULTS}/{CLAIMS_NAME}", ".csv"),
+        report(f"{RESULTS}/{CLAIMS_NAME}.md", category="claims", caption="../report/claims.rst"),
+    log:
+        f"{RESULTS}/{CLAIMS_NAME}.log",
+    params:
+        options=variant_options(),
+        studies=STUDIES_DIRECTORY,
+        results=RESULTS,
+        out=lambda wc, output: str(Path(output[0]).with_suffix("")),
+    shell:
+        "python -m analysis.claims --claims {input.claims:q} --studies {params.studies:q} --results {params.results:q}"
+        " --out {params.out:q} {params.options} > {log:q} 2>&1"

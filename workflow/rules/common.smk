@@ -42,6 +42,8 @@ if not FILES:
     sys.exit(f"error: {next(iter(FAULTS.values()))}")
 STUDIES = {study.name: study for study in FILES.values()}  # folder under results/ -> study
 STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, study in FILES.items()}
+CLAIMS = str(config.get("claims", "workflow/claims.yaml"))  # --config claims=FILE
+CLAIMS_NAME = "_".join(["claims", *(re.sub(r"[^A-Za-z0-9]+", "_", f"{name}_{value}") for name, value in OPTIONS.items())])
 PLACES: dict[str, tuple[Study, Run]] = {}  # directory of a run -> the first study that asked for it, and what it calls it
 
 
@@ -105,10 +107,14 @@ def warm_up_command(wildcards) -> str:
     return " ".join(["python -m mazero warmup", *maps]) if maps else "true"
 
 
+def variant_options() -> str:
+    """What --config makes of every study, as options of the command lines."""
+    return " ".join(f"--{name} {shlex.quote(value)}" for name, value in OPTIONS.items())
+
+
 def study_options(wildcards) -> str:
     """Options that tell `python -m analysis` which study file, and what was made of it."""
-    options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in OPTIONS.items())
-    return f"--study {shlex.quote(STUDY_FILES[wildcards.study])} {options}".rstrip()
+    return f"--study {shlex.quote(STUDY_FILES[wildcards.study])} {variant_options()}".rstrip()
 
 
 pathvars:

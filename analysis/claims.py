@@ -1,0 +1,303 @@
+"""Claims of the paper held against runs: `python -m analysis.claims --results results --out results/claims`.
+
+`workflow/claims.yaml` says who is to be better than whom, in what, where and by how much. A claim is
+
+    reproduced       ahead by the margin, with the 95 % interval of the difference above 0; if it says `no_less`, with
+                     the interval above minus the margin
+    not reproduced   the interval rules the margin out
+    inconclusive     neither, or fewer than three seeds
+    not run          its study is not finished, lacks the algorithms, or ends too early for it
+
+Against several rivals the one that comes closest counts. Differences are means over maps; runs are resampled within
+each map and algorithm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from analysis import collect, statistics
+from analysis.paper_curves import PaperCurve, paper_curve
+from analysis.statistics import Array, Estimate
+from analysis.study import STUDIES, Group, Study, StudyError, load_studies, validate
+from analysis.tables import markdown
+from analysis.variants import OPTIONS, SCALES, variants
+from training.files import write_text
+
+CLAIMS = STUDIES.parent / "claims.yaml"
+SCHEMA = STUDIES.parent / "schemas" / "claims.schema.yaml"
+REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
+LEAST_SEEDS = 3
+COLUMNS = {
+    "area": "win_rate",
+    "final": "win_rate",
+    "absolute": "absolute_win_rate",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement; `workflow/claims.yaml` says what its fields mean."""
+
+    id: str
+    text: str
+    source: str
+    study: str
+    better: str
+    than: tuple[str, ...]
+    metric: str
+    margin: float
+    kind: str = "more"
+    maps: tuple[str, ...] = ()
+    at_least: int = 0
+    self: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say of a claim."""
+
+    claim: Claim
+    verdict: str
+    ours: Estimate | None = None  # difference of win rates
+    against: str = ""  # label of the rival that comes closest
+    paper: float | None = None  # the same difference by the paper's curves
+    scope: str = ""  # maps, budgets, seeds, presets, backend; or why there is nothing
+    seeds: int = 0
+
+
+@dataclass
+class Evidence:
+    """Scores by map of one pair of algorithms, ours and the paper's."""
+
+    ours: list[tuple[Array, Array]] = field(default_factory=list)  # (R,), (S,) a map
+    paper: list[float] = field(default_factory=list)  # difference, of the maps where the paper has both curves
+
+
+def load(path: Path = CLAIMS) -> list[Claim]:
+    """Read and check the claims. Raises: StudyError, one line, for anything that is wrong."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StudyError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    validate(document, SCHEMA, path)
+    claims = [
+        Claim(**{**item, "than": tuple(item["than"]), "maps": tuple(item.get("maps", ()))})
+        for item in document["claims"]
+    ]
+    names = [claim.id for claim in claims]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StudyError(f"{path}: claims: {', '.join(twice)} given more than once; each may stand there once")
+    return claims
+
+
+def judge(claim: Claim, study: Study, frame: pd.DataFrame) -> Verdict:
+    """Hold a claim against the collected runs of its study. `frame`: as `analysis.collect` returns it."""
+    missing = [key for key in (claim.better, *claim.than) if key not in study.algorithms]
+    if missing:
+        return Verdict(claim, NOT_RUN, scope=f"study {study.name} has no {', '.join(missing)}")
+    places = [
+        (group, name)
+        for group in study.groups.values()
+        if {claim.better, *claim.than} <= {*group.algorithms}
+        for name in group.maps
+        if not claim.maps or name in claim.maps
+    ]
+    if not places:
+        return Verdict(claim, NOT_RUN, scope=f"study {study.name} has none of its maps with all of these algorithms")
+    shortest = min(group.env_steps for group, _ in places)
+    if shortest < claim.at_least:
+        return Verdict(
+            claim,
+            NOT_RUN,
+            scope=f"says something from {claim.at_least:,} steps on; study {study.name} has {shortest:,}",
+        )
+    against = {key: _evidence(claim, key, study, frame, places) for key in claim.than}
+    differences = {key: _difference(found) for key, found in against.items()}
+    closest = min(differences, key=lambda key: differences[key].value)
+    ours, paper = differences[closest], against[closest].paper
+    seeds = min(len(group.seeds) for group, _ in places)
+    return Verdict(
+        claim,
+        decide(claim, ours, seeds=seeds),
+        ours=ours,
+        against=study.algorithms[closest].label,
+        paper=float(np.mean(paper)) if len(paper) == len(places) else None,
+        scope=_scope(claim, study, frame, places),
+        seeds=seeds,
+    )
+
+
+def decide(claim: Claim, ours: Estimate, *, seeds: int) -> str:
+    """The verdict on a difference of win rates with its interval."""
+    if seeds < LEAST_SEEDS:
+        return INCONCLUSIVE
+    if claim.kind == "no_less":
+        bar = -claim.margin
+        return REPRODUCED if ours.low > bar else NOT_REPRODUCED if ours.high < bar else INCONCLUSIVE
+    if ours.low > 0 and ours.value >= claim.margin:
+        return REPRODUCED
+    return NOT_REPRODUCED if ours.high < claim.margin else INCONCLUSIVE
+
+
+def table(verdicts: list[Verdict]) -> pd.DataFrame:
+    """One row a claim: claim, source, verdict, ours (with _low, _high), against, paper, scope, self."""
+    return pd.DataFrame(
+        [
+            {
+                "id": verdict.claim.id,
+                "claim": verdict.claim.text,
+                "source": verdict.claim.source,
+                "verdict": verdict.verdict,
+                "metric": verdict.claim.metric,
+                "margin": verdict.claim.margin,
+                "against": verdict.against,
+                "difference": verdict.ours.value if verdict.ours else np.nan,
+                "difference_low": verdict.ours.low if verdict.ours else np.nan,
+                "difference_high": verdict.ours.high if verdict.ours else np.nan,
+                "difference_in_paper": np.nan if verdict.paper is None else verdict.paper,
+                "scope": verdict.scope,
+                "the_paper_on_itself": verdict.claim.self,
+            }
+            for verdict in verdicts
+        ]
+    )
+
+
+def page(verdicts: list[Verdict]) -> str:
+    """The table as Markdown, below what its columns mean and how often each verdict was reached."""
+    counts = {
+        name: sum(v.verdict == name for v in verdicts) for name in (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN)
+    }
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    rows = table(verdicts).drop(columns="id")
+    return "\n".join(
+        [
+            "# Claims",
+            "",
+            f"{len(verdicts)} claims: {told}. A difference is of win rates, mean over maps, with its 95 % interval over"
+            " seeds: of areas (mean height of the curve up to our budget), of last evaluations (final) or of best"
+            " policies played again (absolute). `difference in paper` is the same by the paper's curves up to the same"
+            " budget. Which verdict is reached when: `analysis/claims.py`; the claims: `workflow/claims.yaml`.",
+            "",
+            markdown(rows),
+        ]
+    )
+
+
+def _evidence(claim: Claim, rival: str, study: Study, frame: pd.DataFrame, places: list[tuple[Group, str]]) -> Evidence:
+    found = Evidence()
+    for group, name in places:
+        pair = [_scores(claim.metric, frame, study, group, name, key) for key in (claim.better, rival)]
+        found.ours.append((pair[0], pair[1]))
+        curves = [_curve(study, key, name) for key in (claim.better, rival)]
+        published = [_published(claim.metric, curve, group) for curve in curves if curve is not None]
+        if len(published) == 2 and np.isfinite(published).all():
+            found.paper.append(published[0] - published[1])
+    return found
+
+
+def _scores(metric: str, frame: pd.DataFrame, study: Study, group: Group, name: str, key: str) -> Array:
+    """One score a run, (R,)."""
+    scores = collect.score_array(frame, study, group, algorithm=key, column=COLUMNS[metric])
+    curves = scores[:, group.maps.index(name)]  # (R, T)
+    return statistics.area_under_curve(np.asarray(group.marks), curves) if metric == "area" else curves[:, -1]
+
+
+def _difference(found: Evidence) -> Estimate:
+    """Mean over maps of the difference of means, with the percentile interval of resampled runs."""
+    value = float(np.mean([x.mean() - y.mean() for x, y in found.ours]))
+    rng, drawn = np.random.default_rng(statistics.SEED), np.zeros(statistics.REPETITIONS)
+    for x, y in found.ours:
+        for scores, sign in ((x, 1), (y, -1)):
+            index = rng.integers(len(scores), size=(len(drawn), len(scores)))
+            drawn += sign * scores[index].mean(axis=1) / len(found.ours)
+    tail = 50 * (1 - statistics.CONFIDENCE)
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return Estimate(value, float(low), float(high))
+
+
+def _curve(study: Study, key: str, name: str) -> PaperCurve | None:
+    place = study.algorithms[key].in_paper
+    return paper_curve(name, place.curve, figure=place.figure) if place else None
+
+
+def _published(metric: str, curve: PaperCurve, group: Group) -> float:
+    """The paper's curve by the same measure up to our budget; NaN beyond its end, and for what it does not show."""
+    marks = np.asarray(group.marks)
+    values = curve.at(marks)
+    if metric == "area":
+        return float(statistics.area_under_curve(marks, values))
+    return float(values[-1]) if metric == "final" else float("nan")
+
+
+def _scope(claim: Claim, study: Study, frame: pd.DataFrame, places: list[tuple[Group, str]]) -> str:
+    groups = {group.key: group for group, _ in places}.values()
+    maps = ", ".join(name for _, name in places)
+    budgets = sorted({group.env_steps for group in groups})
+    steps = f"{budgets[0]:,}" if len(budgets) == 1 else f"{budgets[0]:,} to {budgets[-1]:,}"
+    seeds = " or ".join(str(count) for count in sorted({len(group.seeds) for group in groups}))
+    made = ", ".join(dict.fromkeys(collect.made_by(frame, group) for group in groups))
+    algorithms = [study.algorithms[key] for key in (claim.better, *claim.than)]
+    presets = ", ".join(
+        dict.fromkeys(f"{a.family} {a.preset or group.presets[a.family]}" for group in groups for a in algorithms)
+    )
+    return f"{maps}; {steps} steps; {seeds} seeds; presets: {presets}; {made}"
+
+
+def evaluate(claims: list[Claim], studies: Mapping[str, Study], results: Path) -> list[Verdict]:
+    """Every claim against what is finished below `results`. `studies`: by the stems of their files."""
+    verdicts = []
+    for claim in claims:
+        study = studies.get(claim.study)
+        if study is None:
+            verdicts.append(Verdict(claim, NOT_RUN, scope=f"there is no study {claim.study}"))
+            continue
+        path = results / study.name / "evaluations.parquet"
+        path = path if path.is_file() else path.with_suffix(".csv")
+        if not path.is_file():
+            verdicts.append(Verdict(claim, NOT_RUN, scope=f"study {study.name} is not finished"))
+            continue
+        verdicts.append(judge(claim, study, collect.read(path, study)))
+    return verdicts
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command: OUT.md and OUT.csv. Returns: exit code."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.claims", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--claims", type=Path, default=CLAIMS, help="file of claims")
+    parser.add_argument("--studies", type=Path, default=STUDIES, help="folder of study files")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
+    parser.add_argument("--out", type=Path, required=True, help="OUT.md and OUT.csv are written")
+    parser.add_argument("--scale", default="laptop", help=", ".join(SCALES))
+    parser.add_argument("--maps", help="of the studies, these maps only: 3m,8m")
+    parser.add_argument("--seeds", help="of the studies, these seeds: 0,1,5-9")
+    parser.add_argument("--backend", help="skirmish or smac")
+    arguments = parser.parse_args(argv)
+    try:
+        studies, _ = load_studies(arguments.studies)
+        made, _ = variants(studies, **{name: getattr(arguments, name) for name in OPTIONS})
+        verdicts = evaluate(load(arguments.claims), made, arguments.results)
+    except StudyError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    text = table(verdicts).to_csv(index=False, lineterminator="\n")
+    written = [
+        write_text(arguments.out.with_suffix(".md"), page(verdicts)),
+        write_text(arguments.out.with_suffix(".csv"), text),
+    ]
+    sys.stdout.write("".join(f"{path}\n" for path in written))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
