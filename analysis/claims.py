@@ -57,6 +57,7 @@ class Claim:
     margin: float
     kind: str = "more"
     maps: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     at_least: int = 0
     self: str = ""
 
@@ -90,7 +91,14 @@ def load(path: Path = CLAIMS) -> list[Claim]:
         raise StudyError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     validate(document, SCHEMA, path)
     claims = [
-        Claim(**{**item, "than": tuple(item["than"]), "maps": tuple(item.get("maps", ()))})
+        Claim(
+            **{
+                **item,
+                "than": tuple(item["than"]),
+                "maps": tuple(item.get("maps", ())),
+                "groups": tuple(item.get("groups", ())),
+            }
+        )
         for item in document["claims"]
     ]
     names = [claim.id for claim in claims]
@@ -110,7 +118,7 @@ def judge(claim: Claim, study: Study, frame: pd.DataFrame) -> Verdict:
         for group in study.groups.values()
         if {claim.better, *claim.than} <= {*group.algorithms}
         for name in group.maps
-        if not claim.maps or name in claim.maps
+        if (not claim.maps or name in claim.maps) and (not claim.groups or group.key in claim.groups)
     ]
     if not places:
         return Verdict(claim, NOT_RUN, scope=f"study {study.name} has none of its maps with all of these algorithms")

@@ -149,13 +149,6 @@ class Study:
                     for seed in group.seeds:
                         yield Run(group.key, group.backend, name, algorithm, seed)
 
-    def group_of(self, backend: str, name: str) -> Group:
-        """The group that holds map `name` on `backend`. Raises: KeyError if none does."""
-        for group in self.groups.values():
-            if group.backend == backend and name in group.maps:
-                return group
-        raise KeyError(f"study {self.name} has no map {name} on backend {backend}")
-
     def overrides(self, run: Run) -> dict[str, Any]:
         """Settings of one run: the group's for the family, then the algorithm's own."""
         algorithm = self.algorithms[run.algorithm]
@@ -360,9 +353,9 @@ def _check_sense(study: Study, document: dict[str, Any], path: Path) -> None:
             refuse(f"algorithms.{key}", "program baselines needs `algorithm`, for example `algorithm: qmix`")
         if algorithm.program == "mazero" and given:
             refuse(f"algorithms.{key}", "program mazero takes no `algorithm`; set its variants through `overrides`")
-    unique("groups", [f"{group.backend}/{name}" for group in study.groups.values() for name in group.maps])
     for key, group in study.groups.items():
         where = f"groups.{key}"
+        unique(f"{where}.maps", group.maps)
         unique(f"{where}.seeds", group.seeds)
         for name in document["groups"][key].get("algorithms", []):
             if name not in study.algorithms:

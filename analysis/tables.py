@@ -58,7 +58,7 @@ def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     for run in study.runs():
         group = study.groups[run.group]
         own = frame[(frame["algorithm"] == run.algorithm) & (frame["seed"] == run.seed)]
-        own = own[(own["backend"] == run.backend) & (own["map"] == run.map)].sort_values("mark")
+        own = own[(own["group"] == run.group) & (own["map"] == run.map)].sort_values("mark")
         last = own.iloc[-1]
         area = statistics.area_under_curve(np.asarray(group.marks, dtype=np.float64), own["win_rate"].to_numpy())
         rows.append(

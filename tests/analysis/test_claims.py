@@ -78,6 +78,12 @@ def test_the_closest_rival_counts_over_all_maps(study: Study, tmp_path: Path) ->
     )
     found = judge(replace(CLAIM, maps=("matrix_1",)), study, frame)
     assert found.ours is not None and found.ours.value == pytest.approx(0.1) and found.against == "without AWPO"
+    found = judge(replace(CLAIM, groups=("matrix",)), study, frame)
+    assert (
+        found.ours is not None
+        and found.ours.value == pytest.approx(0.1)
+        and found.scope.startswith("matrix_1, matrix_2;")
+    )
     behind = judge(replace(CLAIM, better="qmix", than=("mazero",)), study, frame)
     assert behind.verdict == NOT_REPRODUCED and behind.ours is not None and behind.ours.value == pytest.approx(-0.4)
 
@@ -179,3 +185,4 @@ def test_committed_claims_fit_the_studies_that_exist() -> None:
         if claim.study in studies:
             unknown = {claim.better, *claim.than} - {*studies[claim.study].algorithms}
             assert unknown <= {"rode", "cds", "mamba"}, claim.id
+            assert {*claim.groups} <= {*studies[claim.study].groups}, claim.id

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import collect, expected
+from analysis import collect, expected, tables
 from analysis.study import Study, StudyError
 from tests.analysis.synthetic import Runs, evaluation, make_runs, make_study, study_document
 from training import identity
@@ -356,6 +356,22 @@ def test_a_group_with_seeds_of_its_own(tmp_path: Path) -> None:
     shutil.rmtree(Runs(study, root) / "matrix/matrix_2/qmix/seed=7")
     with pytest.raises(StudyError, match="1 of 24 runs are missing or unfinished: matrix/matrix_2/qmix/seed=7"):
         collect.collect(study, root)
+
+
+def test_one_map_in_two_groups_is_two_environments(tmp_path: Path) -> None:
+    """Told apart by their options: nothing of one group is counted in the other."""
+    document = study_document()
+    document["groups"]["noisy"] = {**document["groups"]["smac"], "title": "Noise", "env": {"obs_noise": 0.1}}
+    study, root = make_study(tmp_path, document), tmp_path / "results" / "toy"
+    make_runs(study, root, lambda run, mark: 0.25 if run.group == "noisy" else 0.75)
+    frame = collect.collect(study, root)
+    assert len(frame) == 6 * 5 + 12 * 3 + 6 * 5
+    for key, win_rate in (("noisy", 0.25), ("smac", 0.75)):
+        scores = collect.score_array(frame, study, study.groups[key], algorithm="qmix")
+        assert scores.shape == (2, 1, 5) and set(scores.ravel()) == {win_rate}
+    rows = tables.runs(frame, study).groupby("group")["final_win_rate"]
+    assert rows.size().to_dict() == {"matrix": 12, "noisy": 6, "smac": 6}
+    assert rows.unique().to_dict() == {"matrix": [0.75], "noisy": [0.25], "smac": [0.75]}
 
 
 def test_a_table_older_than_the_column_is_read_as_superseded(study: Study, root: Path) -> None:

@@ -147,14 +147,6 @@ def test_runs_presets_and_commands(tmp_path: Path) -> None:
     ).split()  # fmt: skip
 
 
-def test_group_of_a_map(tmp_path: Path) -> None:
-    study = make_study(tmp_path, FULL)
-    assert study.group_of("skirmish", "8m").key == "one" and study.group_of("matrix", "matrix_1").key == "two"
-    for backend, name in (("smac", "8m"), ("matrix", "8m"), ("skirmish", "matrix_1")):
-        with pytest.raises(KeyError, match=f"study full has no map {name} on backend {backend}"):
-            study.group_of(backend, name)
-
-
 def test_other_backend_and_back(tmp_path: Path) -> None:
     """Only groups of StarCraft move, in both directions, and the name says where to."""
     study = make_study(tmp_path, FULL)
@@ -188,7 +180,7 @@ REFUSALS: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     ),
     (
         change(*SMAC, "maps", value=["3m", "8m", "3m"]),
-        "groups: skirmish/3m given more than once; each may stand there once",
+        "groups.smac.maps: 3m given more than once; each may stand there once",
     ),
     (
         change(*SMAC, "algorithms", value=["mazero", "mazro"]),
