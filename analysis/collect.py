@@ -48,9 +48,11 @@ COLUMNS = (
     "absolute_episodes",
     "absolute_win_rate",
     "absolute_return_mean",
+    "policy_win_rate",  # of the same evaluation played without search; NaN for learners that play in one way only
 )
 RECORD = COLUMNS[9:19]
-ABSOLUTE = dict(zip(COLUMNS[19:], ("mark", "num_episodes", "win_rate", "return_mean"), strict=True))
+ABSOLUTE = dict(zip(COLUMNS[19:23], ("mark", "num_episodes", "win_rate", "return_mean"), strict=True))
+BARE = "policy_win_rate"
 SUPERSEDED = "Liberty (superseded)"  # unit data of runs of the simulator that do not name theirs
 INTEGERS = ("mark", "env_steps", "updates", "episodes", "num_episodes")
 
@@ -96,8 +98,8 @@ def read(path: Path, study: Study) -> pd.DataFrame:
     """Read a collected table and check that it is a complete grid of `study`.
 
     Labels are taken from the study file, so that a renamed legend needs no new collection. In a table older than the
-    column `unit_data`, runs of the simulator get `SUPERSEDED`; in one older than the absolute metric it is NaN; one
-    older than the column `preset` gets the study's.
+    column `unit_data`, runs of the simulator get `SUPERSEDED`; in one older than the absolute metric or than the column
+    `policy_win_rate` these are NaN; one older than the column `preset` gets the study's.
     Raises: StudyError if the file is missing, lacks columns, if its runs and marks are not those of the study, or if a
       group has runs with different unit data.
     """
@@ -107,6 +109,8 @@ def read(path: Path, study: Study) -> pd.DataFrame:
     frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=texts)
     if "unit_data" not in frame.columns and "backend" in frame.columns:
         frame.insert(frame.columns.get_loc("backend") + 1, "unit_data", frame["backend"].map(_unnamed))
+    if BARE not in frame.columns:
+        frame = frame.assign(**{BARE: np.nan})
     if not set(ABSOLUTE) & set(frame.columns):
         frame = frame.assign(**dict.fromkeys(ABSOLUTE, np.nan))
     if "preset" not in frame.columns and {"group", "algorithm", "label"} <= set(frame.columns):
@@ -244,7 +248,7 @@ def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
     fixed |= {column: absolute[name] for column, name in ABSOLUTE.items()}
     for record in records:
         numbers = {key: int(record[key]) if key in INTEGERS else float(record[key]) for key in RECORD}
-        yield {**fixed, **numbers}
+        yield {**fixed, **numbers, BARE: float(record.get(BARE, np.nan))}
 
 
 def _unnamed(backend: str) -> str:

@@ -32,6 +32,7 @@ OVER_PAPER = (
 TABLE_TITLES = {
     "runs": "All runs",
     "final": "Per map and algorithm",
+    "search": "With and without search at evaluation (Table 8 of the paper, which is of StarCraft II)",
     "published": "Beside published figures, which are of StarCraft II",
     "aggregate": "Over maps and runs",
     "improvement": "Probability of improvement",
@@ -40,6 +41,7 @@ TABLE_TITLES = {
 # Tables that stand in the page, and what is left out there: it says the same in every row or stands elsewhere.
 TABLE_HIDDEN: dict[str, tuple[str, ...]] = {
     "final": ("eval_episodes", "episodes_per_run"),
+    "search": ("group",),
     "published": ("group",),
     "aggregate": (),
     "improvement": (),

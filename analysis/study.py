@@ -21,7 +21,7 @@ SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "stud
 STUDIES = SCHEMA.parent.parent / "studies"
 
 FIGURES = ("win_rate", "return", "sample_efficiency", "final", "improvement", "steps_to")  # drawn once per group
-TABLES = ("runs", "final", "published", "aggregate", "improvement", "steps_to")  # written once per study
+TABLES = ("runs", "final", "search", "published", "aggregate", "improvement", "steps_to")  # written once per study
 MATRIX_PRESET = "matrix"  # what the names of presets for matrix games begin with
 RUNS = "runs"  # folder of all runs, beside the folders of studies
 RESERVED = (

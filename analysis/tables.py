@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
-from analysis.collect import score_array, unit_data
+from analysis.collect import BARE, score_array, unit_data
 from analysis.comparisons import SCORES, improvements, reference_of
 from analysis.published import published
 from analysis.statistics import Array, Estimate
@@ -44,6 +44,7 @@ def make(name: str, frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     return table
 
 
+TABLE_8 = Path(__file__).parent / "data" / "mazero_paper_table8.csv"
 LATE = 5  # last evaluations, whose mean is steadier than the last one: on some maps most evaluations are exactly 0 or 1
 
 
@@ -114,6 +115,34 @@ def final(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                 }
                 rows.append(row)
     return pd.DataFrame(rows)
+
+
+def search(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row per map and searching algorithm: last evaluation with search and without, and the paper's Table 8.
+
+    Without search every agent takes its own most likely action. The paper's figures stand beside algorithms whose
+    settings are not changed; its budgets (`published_steps`) may be larger.
+    """
+    rows = []
+    paper = pd.read_csv(TABLE_8).set_index("map")
+    columns = ["group", "backend", "map", "algorithm", "label", "seeds"]
+    columns += [f"{way}{part}" for way in ("with_search", "without_search") for part in ("", "_low", "_high")]
+    columns += ["published_with_search", "published_without_search", "published_steps"]
+    for group in study.groups.values():
+        for index, name in enumerate(group.maps):
+            for key in group.algorithms:
+                without = score_array(frame, study, group, algorithm=key, column=BARE)[:, index, -1:]
+                if np.isnan(without).any():
+                    continue
+                row: dict[str, Any] = {**_place(study, group, name, key), "seeds": len(without)}
+                searched = score_array(frame, study, group, algorithm=key)[:, index, -1:]
+                row |= _estimate("with_search", statistics.interval(searched, statistics.mean))
+                row |= _estimate("without_search", statistics.interval(without, statistics.mean))
+                if name in paper.index and not study.algorithms[key].overrides:
+                    row |= {f"published_{way}": paper.loc[name, way] for way in ("with_search", "without_search")}
+                    row["published_steps"] = float(paper.loc[name, "env_steps"])
+                rows.append(row)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def aggregate(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -188,6 +217,7 @@ def steps_to(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
 MAKE: dict[str, Callable[[pd.DataFrame, Study], pd.DataFrame]] = {
     "runs": runs,
     "final": final,
+    "search": search,
     "published": published,
     "aggregate": aggregate,
     "improvement": improvement,

@@ -63,7 +63,9 @@ def test_table_holds_every_evaluation(study: Study, root: Path) -> None:
         "absolute_episodes": 320,
         "absolute_win_rate": 0.45,
         "absolute_return_mean": 9.0,
+        "policy_win_rate": pytest.approx(0.45 / 4),
     }
+    assert frame.loc[frame["algorithm"] == "qmix", "policy_win_rate"].isna().all()  # plays in one way only
 
 
 def test_csv_and_parquet_read_back_the_same(study: Study, root: Path) -> None:
@@ -308,9 +310,10 @@ def test_what_a_program_would_refuse_is_refused_with_the_study(tmp_path: Path) -
 
 def test_a_table_older_than_the_absolute_metric_has_none(study: Study, root: Path) -> None:
     frame = collect.collect(study, root)
-    collect.write(frame.drop(columns=list(collect.ABSOLUTE)), root / "old.csv")
+    younger = [*collect.ABSOLUTE, collect.BARE]
+    collect.write(frame.drop(columns=younger), root / "old.csv")
     old = collect.read(root / "old.csv", study)
-    assert list(old.columns) == list(collect.COLUMNS) and old[list(collect.ABSOLUTE)].isna().all(axis=None)
+    assert {*old.columns} == {*collect.COLUMNS} and old[younger].isna().all(axis=None)
     pd.testing.assert_frame_equal(old[list(collect.COLUMNS[:19])], frame[list(collect.COLUMNS[:19])])
 
 

@@ -109,6 +109,12 @@ Algorithms:
 | --- | --- | --- |
 | final | A | 7 |
 
+### With and without search at evaluation (Table 8 of the paper, which is of StarCraft II)
+
+| algorithm |
+| --- |
+| A |
+
 ### Beside published figures, which are of StarCraft II
 
 | algorithm |

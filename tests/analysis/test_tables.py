@@ -57,6 +57,25 @@ def test_final(data: tuple[pd.DataFrame, Study]) -> None:
     assert row(table, map="matrix_1", algorithm="qmix")["solved"] == 0.0
 
 
+def test_search_stands_beside_table_8(data: tuple[pd.DataFrame, Study]) -> None:
+    """Without search a quarter is won; QMIX has no search, and an ablation no published figure."""
+    table = tables.search(*data)
+    assert set(table["algorithm"]) == {"mazero", "no_awpo"} and len(table) == 6
+    one = row(table, map="3m", algorithm="mazero")
+    assert [one[f"with_search{part}"] for part in ("_low", "", "_high")] == [0.75, 0.875, 1.0]
+    assert [one[f"without_search{part}"] for part in ("_low", "", "_high")] == [0.1875, 0.21875, 0.25]
+    assert (one["published_with_search"], one["published_without_search"], one["published_steps"]) == (
+        0.985,
+        0.936,
+        50000,
+    )
+    rest = table[(table["map"] != "3m") | (table["algorithm"] != "mazero")]
+    assert rest[["published_with_search", "published_steps"]].isna().all(axis=None)
+    frame, study = data
+    old = frame.assign(policy_win_rate=np.nan)  # a table from before it was recorded
+    assert tables.search(old, study).empty and [*tables.search(old, study).columns] == [*table.columns]
+
+
 def test_aggregate(data: tuple[pd.DataFrame, Study]) -> None:
     one = row(tables.aggregate(*data), group="matrix", algorithm="mazero")
     assert (one["runs"], one["maps"]) == (4, 2)
