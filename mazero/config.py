@@ -13,6 +13,7 @@ from mazero.search import SearchConfig
 PRESETS = Path(__file__).parent / "presets"
 VALUE_TARGETS = ("predicted", "searched", "stored")
 REUSES = ("draw", "period")
+METHODS = ("adam", "sgd")
 PADDINGS = ("random", "zero")
 HALVINGS = ("dynamics", "state")
 POLICY_WEIGHTS = ("visits", "importance")
@@ -149,10 +150,14 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """Adam and how often it steps."""
+    """The optimiser and how often it steps."""
 
+    method: str = "adam"
+    """`adam`, or `sgd`: stochastic gradient descent with momentum, to compare with (Fig. 9 of the paper)."""
     learning_rate: float = 1e-4
     adam_epsilon: float = 1e-5
+    momentum: float = 0.9
+    """Of `sgd`."""
     gradient_norm: float = 5.0
     """Global norm at which gradients are clipped."""
     batch_size: int = 256
@@ -168,6 +173,9 @@ class OptimiserConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
+        _require_one_of(self, "method", METHODS)
         _require_one_of(self, "precision", PRECISIONS)
 
 

@@ -20,7 +20,7 @@ from mazero.config import MAZeroConfig
 from mazero.inference import make_model, make_player
 from mazero.losses import Batch
 from mazero.networks import MAZeroNetwork
-from mazero.optimiser import Adam
+from mazero.optimiser import make_optimiser
 from mazero.reanalyze import make_batch
 from mazero.replay import Replay
 from mazero.search import Workspace
@@ -109,7 +109,7 @@ class MAZeroLearner:
         self.searches = self._make_searches()
         self.values = TargetValues(self.target_model, config.network.stacked_observations)
         settings = config.optimiser
-        self.optimiser = Adam(self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_epsilon)
+        self.optimiser = make_optimiser(self.network.parameters(), settings)
         self.optimise = Optimise(self.network, self.optimiser, config)
         self.replay = Replay(
             priority_alpha=config.replay.priority_alpha,

@@ -1,4 +1,4 @@
-"""Clipping and Adam as torch does them, without what torch spends on every single parameter.
+"""Clipping, Adam and gradient descent as torch does them, without what torch spends on every single parameter.
 
 A network has some fifty parameters, most of them small: torch looks at each several times before it touches a number.
 """
@@ -10,6 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from mazero.config import OptimiserConfig
+
+
+def make_optimiser(parameters: Iterable[Tensor], settings: OptimiserConfig) -> torch.optim.Optimizer:
+    """The optimiser that the settings name."""
+    if settings.method == "sgd":
+        return torch.optim.SGD(parameters, lr=settings.learning_rate, momentum=settings.momentum, fused=True)
+    return Adam(parameters, lr=settings.learning_rate, eps=settings.adam_epsilon)
 
 
 def clip_gradients(parameters: Sequence[Tensor], most: float) -> Tensor:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mazero.optimiser import Adam, as_one, clip_gradients
+from mazero.config import OptimiserConfig
+from mazero.optimiser import Adam, as_one, clip_gradients, make_optimiser
 
 SHAPES = [(3, 5), (7,), (), (4, 4), (33,)]
 
@@ -90,6 +91,18 @@ def test_a_step_is_torchs_bit_by_bit():
         assert found["state"][i].keys() == state.keys()
         assert all(torch.equal(found["state"][i][name], value) for name, value in state.items())
     assert [found["state"][i]["step"].item() for i in range(5)] == [8.0, 7.0, 8.0, 8.0, 8.0]
+
+
+def test_gradient_descent_by_hand():
+    """Momentum 0.5: v = g, then v = 0.5 v + g; the parameter goes down by the rate times v."""
+    parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    sgd = make_optimiser([parameter], OptimiserConfig(method="sgd", learning_rate=0.1, momentum=0.5))
+    for gradient in ([2.0, 1.0], [1.0, 0.0]):
+        parameter.grad = torch.tensor(gradient)
+        sgd.step()
+    torch.testing.assert_close(parameter.data, torch.tensor([1.0 - 0.2 - 0.1 * 2.0, -2.0 - 0.1 - 0.1 * 0.5]))
+    adam = make_optimiser([parameter], OptimiserConfig(learning_rate=0.2, adam_epsilon=1e-3))
+    assert isinstance(adam, Adam) and (adam.param_groups[0]["lr"], adam.param_groups[0]["eps"]) == (0.2, 1e-3)
 
 
 def test_a_loaded_state_goes_on_as_if_nothing_had_happened():

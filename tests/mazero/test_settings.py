@@ -29,7 +29,10 @@ REFUSED = [
         for name in ("priority_alpha", "beta_start", "beta_end")
         for value in (-0.1, 1.1)
     ],
-    *[(TargetConfig, {name: 0}, LEAST_ONE) for name in ("unroll_steps", "td_steps", "target_interval")],
+    *[
+        (TargetConfig, {name: 0}, LEAST_ONE)
+        for name in ("unroll_steps", "td_steps", "target_interval", "period_searches")
+    ],
     *[(TargetConfig, {"reanalyze_ratio": value}, SHARE + ": it is a share of samples") for value in (-0.1, 1.1)],
     (TargetConfig, {"td_age_share": 0}, POSITIVE),
     (TargetConfig, {"prefetch": 2}, "prefetch must be 0 or 1 batches, got 2"),
@@ -49,6 +52,8 @@ REFUSED = [
     ],
     (OptimiserConfig, {"batch_size": 0}, LEAST_ONE),
     (OptimiserConfig, {"precision": "half"}, ONE_OF.format("float32, bfloat16")),
+    (OptimiserConfig, {"method": "rmsprop"}, ONE_OF.format("adam, sgd")),
+    *[(OptimiserConfig, {"momentum": value}, "momentum must lie in [0, 1), got " + str(value)) for value in (-0.1, 1)],
 ]  # fmt: skip
 TAKEN = [
     (SelfPlayConfig, {"num_envs": 1, "temperature": 0.01}),
