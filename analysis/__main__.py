@@ -67,6 +67,13 @@ def _tables(arguments: argparse.Namespace, study: Study) -> None:
     _say(*tables.write_all(_evaluations(arguments.root, study), study, arguments.root / "tables"))
 
 
+def _export(arguments: argparse.Namespace, study: Study) -> None:
+    from analysis import export
+
+    folder = arguments.root / "marl_eval"
+    _say(*export.write_all(_evaluations(arguments.root, study), study, folder, only=arguments.group))
+
+
 def _report(arguments: argparse.Namespace, study: Study) -> None:
     from analysis import report, tables
     from analysis.evidence import gather
@@ -107,6 +114,7 @@ COMMANDS = {
     "figures": _figures,
     "over_paper": _over_paper,
     "tables": _tables,
+    "export": _export,
     "report": _report,
     "publish": _publish,
     "progress": _progress,
@@ -123,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         "figures": "evaluations -> figures/<group>/*.png and *.pdf",
         "over_paper": "evaluations -> figures/over_paper.png and .pdf, the study over the curves of the paper",
         "tables": "evaluations -> tables/*.csv and *.md",
+        "export": "evaluations -> marl_eval/<group>.json, the exchange format of marl-eval",
         "report": "everything -> report.md",
         "publish": "copy a finished study to results/reference/<study>, to be committed",
         "progress": "how far every run is",
@@ -137,7 +146,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--scale", default="laptop", help=f"of the study: {', '.join(SCALES)}")
         command.add_argument("--maps", help="of the study, these maps only: 3m,8m")
         command.add_argument("--seeds", help="of the study, these seeds instead of its own: 0,1,5-9")
-    commands.choices["figures"].add_argument("--group", help="draw this group of maps only")
+    for name in ("figures", "export"):
+        commands.choices[name].add_argument("--group", help="this group of maps only")
     commands.choices["publish"].add_argument("--out", type=Path, help="default: results/reference/<study>")
     commands.choices["publish"].add_argument(
         "--made-by", metavar="COMMAND", help="what makes the study (default: make study STUDY=<study>)"

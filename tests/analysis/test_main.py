@@ -251,6 +251,7 @@ ABOUT = {
     "figures": "evaluations -> figures/<group>/*.png and *.pdf",
     "over_paper": "evaluations -> figures/over_paper.png and .pdf, the study over the curves of the paper",
     "tables": "evaluations -> tables/*.csv and *.md",
+    "export": "evaluations -> marl_eval/<group>.json, the exchange format of marl-eval",
     "report": "everything -> report.md",
     "publish": "copy a finished study to results/reference/<study>, to be committed",
     "progress": "how far every run is",

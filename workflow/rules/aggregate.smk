@@ -35,6 +35,22 @@ rule tables:
         "python -m analysis tables {params.root:q} {params.study} > {log:q} 2>&1"
 
 
+rule export:
+    """The exchange format of marl-eval, one file a group."""
+    input:
+        "<results>/{study}/evaluations.parquet",
+        study=lambda wc: STUDY_FILES[wc.study],
+    output:
+        "<results>/{study}/marl_eval/{group}.json",
+    log:
+        "<results>/{study}/logs/export_{group}.log",
+    params:
+        study=study_options,
+        root=lambda wc: f"{RESULTS}/{wc.study}",
+    shell:
+        "python -m analysis export {params.root:q} {params.study} --group {wildcards.group:q} > {log:q} 2>&1"
+
+
 rule claims:
     """What the studies that reproduce the paper say of its claims."""
     input:

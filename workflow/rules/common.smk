@@ -91,6 +91,12 @@ def budget(wildcards) -> int:
     return study.groups[run.group].env_steps
 
 
+def outcomes(study: Study) -> list[str]:
+    """What a study leaves behind: its report, which needs figures and tables, and its runs in the format of marl-eval."""
+    root = f"{RESULTS}/{study.name}"
+    return [f"{root}/report.md", *(f"{root}/marl_eval/{group}.json" for group in study.groups)]
+
+
 def tell_plan(wildcards_of_runs) -> None:
     """On the terminal, what the runs that are to be made will take."""
     runs = [asked_for(run_directory(wildcards)) for wildcards in wildcards_of_runs]
