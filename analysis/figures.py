@@ -18,6 +18,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis import statistics
 from analysis.collect import made_by, score_array
@@ -63,6 +64,36 @@ def episode_return(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
     """Mean evaluation return over environment steps, in the same layout. Every panel has its own scale."""
     title = f"{group.title}: episode return"
     return _curves(frame, study, group, column="return_mean", label="Episode return", title=title, share_y=False)
+
+
+def hours(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
+    """Win rate over wall time on a logarithmic axis, one panel per map: means over seeds of both, and the interval.
+
+    Evaluations before the first step are left out. Times of runs that ran side by side, or on another machine, are what
+    they are: the report says where they ran.
+    """
+    wide = len(group.maps) > 1
+    style = looks(study)
+    columns = _legend_columns([style[key].label for key in group.algorithms], wide=wide)
+    rows = -(-len(group.algorithms) // columns)
+    figure, axes_list = panels(len(group.maps), height=1.75 if wide else 2.2, legend_rows=rows)
+    for index, (axes, name) in enumerate(zip(axes_list, group.maps, strict=True)):
+        for key in group.algorithms:
+            scores = score_array(frame, study, group, algorithm=key)[:, index, 1:]  # (R, T - 1)
+            seconds = score_array(frame, study, group, algorithm=key, column="wall_seconds")[:, index, 1:]
+            curve = statistics.interval_curve(scores[:, None, :], statistics.mean)
+            time = seconds.mean(axis=0) / 3600
+            axes.fill_between(time, curve.low, curve.high, color=style[key].colour, alpha=BAND_ALPHA, linewidth=0)
+            _line(axes, group, style[key], curve.value, x=time)
+        axes.set(title=name, xlabel="Hours", xscale="log", ylim=(-0.03, 1.03))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes_list[0].set_ylabel("Win rate")
+    _legend(figure, style, group, columns=columns)
+    title, note = f"{group.title}: win rate over wall time", f"line: means, {BAND}"
+    headline(figure, title, group, made_by=made_by(frame, group), score=EACH, note=note)
+    sns.despine(figure)
+    return figure
 
 
 def sample_efficiency(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
@@ -193,6 +224,7 @@ def steps_to(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
 DRAW: dict[str, Callable[[pd.DataFrame, Study, Group], Figure]] = {
     "win_rate": win_rate,
     "return": episode_return,
+    "hours": hours,
     "sample_efficiency": sample_efficiency,
     "final": final,
     "improvement": improvement,
@@ -228,9 +260,9 @@ def _curves(
     return figure
 
 
-def _line(axes: Axes, group: Group, look: Look, values: Array) -> None:
+def _line(axes: Axes, group: Group, look: Look, values: Array, *, x: Array | None = None) -> None:
     axes.plot(
-        group.marks,
+        group.marks if x is None else x,
         values,
         color=look.colour,
         linestyle=look.dashes,

@@ -19,6 +19,7 @@ from training.metrics import ABSOLUTE_TIMES
 CAPTIONS = {
     "win_rate": "Win rate of greedy evaluation episodes over environment steps: mean over seeds, interval, seeds.",
     "return": "Mean return of the same evaluation episodes.",
+    "hours": "Win rate over wall time, as Fig. 4 of the paper; runs that were made side by side slow each other down.",
     "sample_efficiency": "Interquartile mean of the win rate over all runs and maps of the group.",
     "final": "Win rate of the last evaluation, with every seed; diamond: absolute, a run's best policy played again. "
     "In the tables, late is the mean over the last five evaluations of the second half of the budget.",

@@ -20,7 +20,15 @@ import yaml
 SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "study.schema.yaml"
 STUDIES = SCHEMA.parent.parent / "studies"
 
-FIGURES = ("win_rate", "return", "sample_efficiency", "final", "improvement", "steps_to")  # drawn once per group
+FIGURES = (
+    "win_rate",
+    "return",
+    "hours",
+    "sample_efficiency",
+    "final",
+    "improvement",
+    "steps_to",
+)  # drawn once per group
 TABLES = ("runs", "final", "search", "published", "aggregate", "improvement", "steps_to")  # written once per study
 MATRIX_PRESET = "matrix"  # what the names of presets for matrix games begin with
 RUNS = "runs"  # folder of all runs, beside the folders of studies

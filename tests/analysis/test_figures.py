@@ -68,6 +68,15 @@ def test_every_figure_states_backend_seeds_and_episodes(
     assert f"\nbackend {made_by}\n2 seeds · {score} of {chosen.eval_episodes} episodes\n" in text
 
 
+def test_win_rate_over_hours(data: tuple[Study, pd.DataFrame]) -> None:
+    """0.6 s a step: marks 100 to 400 lie at 60 to 240 s, the one before the first step is not drawn."""
+    (axes,) = draw(data, "hours", "smac").axes
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "Hours"
+    (mean,) = lines(axes, "MAZero")
+    assert np.asarray(mean.get_xdata()) * 3600 == pytest.approx([60, 120, 180, 240])
+    assert height(mean) == pytest.approx([0.21875, 0.4375, 0.65625, 0.875])
+
+
 def test_win_rate_curves(data: tuple[Study, pd.DataFrame]) -> None:
     (axes,) = draw(data, "win_rate", "smac").axes
     assert axes.get_title() == "3m" and axes.get_ylim() == (-0.03, 1.03)
