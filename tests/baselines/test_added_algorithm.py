@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.store import directory
+from analysis.study import load_study
 from baselines import registry
 from baselines.__main__ import run
 from baselines.value_based.config import ValueConfig
@@ -61,11 +63,11 @@ def toy_study(directory: Path) -> None:
 
 def test_an_added_algorithm_is_planned_by_the_workflow_and_trained_by_its_command(average, tmp_path, capsys):
     toy_study(tmp_path)
-    done = "results/toy/matrix/matrix_1/average/seed=0/done.json"
+    study = load_study(tmp_path / "toy.yaml")
+    done = f"results/{directory(study, next(study.runs()))}/done.json"
     snakemake = [sys.executable, "-c", PLANNER, "--snakefile", str(ROOT / "Snakefile")]
-    profile = ["--profile", str(ROOT / "workflow" / "profiles" / "default")]
     plan = subprocess.run(
-        [*snakemake, *profile, "--cores", "1", "-n", "-p", done, "--config", f"studies={tmp_path}"],
+        [*snakemake, "--cores", "1", "-n", "-p", done, "--config", f"studies={tmp_path}"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

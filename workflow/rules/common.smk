@@ -42,7 +42,7 @@ if not FILES:
     sys.exit(f"error: {next(iter(FAULTS.values()))}")
 STUDIES = {study.name: study for study in FILES.values()}  # folder under results/ -> study
 STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, study in FILES.items()}
-CLAIMS = str(config.get("claims", "workflow/claims.yaml"))  # --config claims=FILE
+CLAIMS = str(config.get("claims", ROOT / "workflow" / "claims.yaml"))  # --config claims=FILE
 CLAIMS_NAME = "_".join(["claims", *(re.sub(r"[^A-Za-z0-9]+", "_", f"{name}_{value}") for name, value in OPTIONS.items())])
 PLACES: dict[str, tuple[Study, Run]] = {}  # directory of a run -> the first study that asked for it, and what it calls it
 
