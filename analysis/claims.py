@@ -35,6 +35,8 @@ from training.files import write_text
 CLAIMS = STUDIES.parent / "claims.yaml"
 SCHEMA = STUDIES.parent / "schemas" / "claims.schema.yaml"
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
+OPEN = "open question"  # source of a statement that is not the paper's
+HOLDS = {REPRODUCED: "holds", NOT_REPRODUCED: "does not hold"}  # verdicts on such a one
 LEAST_SEEDS = 3
 COLUMNS = {
     "area": "win_rate",
@@ -73,6 +75,11 @@ class Verdict:
     paper: float | None = None  # the same difference by the paper's curves
     scope: str = ""  # maps, budgets, seeds, presets, backend; or why there is nothing
     seeds: int = 0
+
+    @property
+    def told(self) -> str:
+        """The verdict in words: an open question is not reproduced, it holds or does not."""
+        return HOLDS.get(self.verdict, self.verdict) if self.claim.source == OPEN else self.verdict
 
 
 @dataclass
@@ -165,7 +172,7 @@ def table(verdicts: list[Verdict]) -> pd.DataFrame:
                 "id": verdict.claim.id,
                 "claim": verdict.claim.text,
                 "source": verdict.claim.source,
-                "verdict": verdict.verdict,
+                "verdict": verdict.told,
                 "metric": verdict.claim.metric,
                 "margin": verdict.claim.margin,
                 "against": verdict.against,
@@ -183,9 +190,8 @@ def table(verdicts: list[Verdict]) -> pd.DataFrame:
 
 def page(verdicts: list[Verdict]) -> str:
     """The table as Markdown, below what its columns mean and how often each verdict was reached."""
-    counts = {
-        name: sum(v.verdict == name for v in verdicts) for name in (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN)
-    }
+    order = (REPRODUCED, NOT_REPRODUCED, *HOLDS.values(), INCONCLUSIVE, NOT_RUN)
+    counts = {name: sum(verdict.told == name for verdict in verdicts) for name in order}
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     rows = table(verdicts).drop(columns="id")
     return "\n".join(

@@ -139,6 +139,14 @@ def test_the_command_writes_a_page_and_a_table(
     collected(study, tmp_path, lambda run, mark: 0.9 if run.algorithm == "mazero" else 0.2)
     items = [
         {"id": "ahead", "text": "Ahead.", "source": "Fig. 3", "study": "toy", "better": "mazero", "than": ["qmix"]},
+        {
+            "id": "open",
+            "text": "Open.",
+            "source": "open question",
+            "study": "toy",
+            "better": "qmix",
+            "than": ["mazero"],
+        },
         {"id": "absent", "text": "Absent.", "source": "Fig. 6", "study": "toy", "better": "mazero", "than": ["flat"]},
     ]
     file = tmp_path / "claims.yaml"
@@ -148,7 +156,8 @@ def test_the_command_writes_a_page_and_a_table(
     options[1] = str(tmp_path / "claims.yml")
     assert claims.main([*options, "--out", str(tmp_path / "out")]) == 0
     text = (tmp_path / "out.md").read_text(encoding="utf-8")
-    assert "2 claims: 1 reproduced, 1 not run." in text
+    assert "3 claims: 1 reproduced, 1 does not hold, 1 not run." in text
+    assert "| Open. | open question | does not hold | final | 0.10 | MAZero | -0.70 [-0.70, -0.70] | - |" in text
     assert "| Ahead. | Fig. 3 | reproduced | final | 0.10 | QMIX | 0.70 [0.70, 0.70] | - |" in text
     assert "| Absent. | Fig. 6 | not run | final | 0.10 |  | - | - | study toy has no flat |" in text
     table = pd.read_csv(tmp_path / "out.csv").set_index("id")
