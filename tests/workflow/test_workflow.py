@@ -371,3 +371,22 @@ def test_lint_finds_nothing_but_the_missing_conda_environments(tmp_path: Path) -
     )
     findings = re.findall(r"^    \* (.*)$", result.stdout + result.stderr, flags=re.MULTILINE)
     assert set(findings) <= {"Specify a conda environment or container for each rule.:"}
+
+
+@pytest.mark.slow
+def test_the_bare_command_in_a_clone_trains_and_reports(tmp_path: Path) -> None:
+    """The real programs, at the tiny scale: from nothing to report, claims and the exchange format; then nothing is left."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", ROOT.as_uri(), str(clone)], check=True)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "scale=tiny", "maps=matrix_1", "seeds=0"]
+    result = subprocess.run(command, cwd=clone, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    root = clone / "results" / "matrix_tiny_maps_matrix_1_seeds_0"
+    page = (root / "report.md").read_text(encoding="utf-8")
+    assert "200 environment steps per run, evaluated every 100 on 2 greedy episodes" in page
+    assert (root / "marl_eval" / "matrix.json").is_file() and (clone / "results" / "fig1" / "fig1.png").is_file()
+    claims = (clone / "results" / "claims_scale_tiny_maps_matrix_1_seeds_0.md").read_text(encoding="utf-8")
+    assert "3 inconclusive" in claims  # one seed says nothing
+    assert len(list(clone.glob("results/runs/matrix/matrix_1/*/seed=0/done.json"))) == 5
+    again = subprocess.run(command, cwd=clone, capture_output=True, text=True)
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
