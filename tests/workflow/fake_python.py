@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
             out.mkdir(parents=True, exist_ok=True)
             (out / "metrics.jsonl").write_text('{"kind": "train"}\n', encoding="utf-8")
             if flag == "FAKE_HANG":
-                time.sleep(60)
+                time.sleep(300)
             return 1
     sys.stderr.write(f"{options['--map']} {name} {'goes on' if stopped else 'starts'}\n")
     for file in out.glob("*"):
