@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.study import STUDIES, Study, StudyError, load_study
-from analysis.variants import SCALES, variant
+from analysis.variants import add_flags, options, variant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,10 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--study", type=Path, help="study file (default: workflow/studies/<name of the directory>.yaml)"
         )
-        command.add_argument("--backend", help="skirmish or smac: read a study that was moved to this backend")
-        command.add_argument("--scale", default="laptop", help=f"of the study: {', '.join(SCALES)}")
-        command.add_argument("--maps", help="of the study, these maps only: 3m,8m")
-        command.add_argument("--seeds", help="of the study, these seeds instead of its own: 0,1,5-9")
+        add_flags(command)
     for name in ("figures", "export"):
         commands.choices[name].add_argument("--group", help="this group of maps only")
     commands.choices["publish"].add_argument("--out", type=Path, help="default: results/reference/<study>")
@@ -163,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _study(arguments: argparse.Namespace) -> Study:
     study = load_study(arguments.study or STUDIES / f"{arguments.root.resolve().name}.yaml")
-    study = variant(study, scale=arguments.scale, maps=arguments.maps, seeds=arguments.seeds, backend=arguments.backend)
+    study = variant(study, **options(arguments))
     if not arguments.root.is_dir() and arguments.command != "progress":
         raise StudyError(f"{arguments.root}: no such directory; run the study first")
     return study

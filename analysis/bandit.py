@@ -72,14 +72,12 @@ def softmax(parameters: Array) -> Array:
 
 
 def table() -> pd.DataFrame:
-    """One row per method, seed and update: method, seed, update, expected_value."""
-    frames = [
-        pd.DataFrame(
-            {"method": method, "seed": seed, "update": range(UPDATES + 1), "expected_value": curve(method, seed=seed)}
-        )
-        for method in LABELS
-        for seed in range(SEEDS)
-    ]
+    """One row per method and update: mean, least and greatest expected value over the initial parameters."""
+    frames = []
+    for method in LABELS:
+        curves = np.stack([curve(method, seed=seed) for seed in range(SEEDS)])  # (S, updates + 1)
+        rows = {"mean": curves.mean(axis=0), "least": curves.min(axis=0), "greatest": curves.max(axis=0)}
+        frames.append(pd.DataFrame({"method": method, "update": range(UPDATES + 1), **rows}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -89,14 +87,15 @@ def draw(rows: pd.DataFrame) -> Figure:
     with style.paper_style():
         figure, (axes,) = style.panels(1, height=2.6)
         for (method, label), place in zip(LABELS.items(), (0, 7), strict=True):
-            seeds = rows[rows["method"] == method].pivot(index="seed", columns="update", values="expected_value")
-            axes.fill_between(seeds.columns, seeds.min(), seeds.max(), color=palette[place], alpha=0.2, linewidth=0)
-            axes.plot(seeds.columns, seeds.mean(), color=palette[place], label=label)
-            update, value = PAPER[method]
+            own, (update, value) = rows[rows["method"] == method], PAPER[method]
+            axes.fill_between(
+                own["update"], own["least"], own["greatest"], color=palette[place], alpha=0.2, linewidth=0
+            )
+            axes.plot(own["update"], own["mean"], color=palette[place], label=label)
             axes.plot(update, value, "o", color=palette[place], markerfacecolor="none", markersize=6)
         axes.plot([], [], "o", color="0.35", markerfacecolor="none", markersize=6, label="read off the paper's figure")
         axes.set(xlabel="Updates", ylabel="Expected value", xlim=(0, 1.02 * UPDATES), ylim=(45, 101))
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="center right")
         style.header(
             figure,
             "Bandit, better of two draws (Fig. 1)",

@@ -29,7 +29,7 @@ from analysis.paper_curves import PaperCurve, paper_curve
 from analysis.statistics import Array, Estimate
 from analysis.study import STUDIES, Group, Study, StudyError, load_studies, validate
 from analysis.tables import markdown
-from analysis.variants import OPTIONS, SCALES, variants
+from analysis.variants import add_flags, options, variants
 from training.files import write_text
 
 CLAIMS = STUDIES.parent / "claims.yaml"
@@ -292,14 +292,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--studies", type=Path, default=STUDIES, help="folder of study files")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
     parser.add_argument("--out", type=Path, required=True, help="OUT.md and OUT.csv are written")
-    parser.add_argument("--scale", default="laptop", help=", ".join(SCALES))
-    parser.add_argument("--maps", help="of the studies, these maps only: 3m,8m")
-    parser.add_argument("--seeds", help="of the studies, these seeds: 0,1,5-9")
-    parser.add_argument("--backend", help="skirmish or smac")
+    add_flags(parser)
     arguments = parser.parse_args(argv)
     try:
         studies, _ = load_studies(arguments.studies)
-        made, _ = variants(studies, **{name: getattr(arguments, name) for name in OPTIONS})
+        made, _ = variants(studies, **options(arguments))
         verdicts = evaluate(load(arguments.claims), made, arguments.results)
     except StudyError as error:
         sys.stderr.write(f"error: {error}\n")

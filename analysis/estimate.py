@@ -25,7 +25,7 @@ import pandas as pd
 from analysis import store
 from analysis.costs import DATA
 from analysis.study import STUDIES, Run, Study, StudyError, load_studies
-from analysis.variants import OPTIONS, SCALES, variants
+from analysis.variants import add_flags, options, variants
 
 SIZES = DATA.with_name("map_sizes.csv")
 FIXED_WORK_SECONDS = 0.11  # CPU seconds of `fixed_work` on the machine that data/costs.csv is of
@@ -160,17 +160,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--studies", type=Path, default=STUDIES, help="folder of study files")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--scale", default="laptop", help=", ".join(SCALES))
-    parser.add_argument("--maps", help="these maps only: 3m,8m")
-    parser.add_argument("--seeds", help="these seeds instead of the studies' own: 0,1,5-9")
-    parser.add_argument("--backend", help="skirmish or smac")
+    add_flags(parser)
     arguments = parser.parse_args(argv)
     try:
         studies, _ = load_studies(arguments.studies)
         unknown = [name for name in arguments.names if name not in studies]
         if unknown:
             raise StudyError(f"no study {', '.join(unknown)}; there are: {', '.join(studies)}")
-        made, faults = variants(studies, **{name: getattr(arguments, name) for name in OPTIONS})
+        made, faults = variants(studies, **options(arguments))
         for name in arguments.names:
             if name in faults:
                 raise faults[name]

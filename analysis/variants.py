@@ -6,6 +6,7 @@ that both need are shared (`analysis.store`).
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,10 +20,23 @@ TINY_STEPS, TINY_EPISODES, TINY_SEEDS = 200, 2, 2
 TINY_OVERRIDES = {"mazero": {"replay.start": 50, "search.num_simulations": 4}}
 
 
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The options of `variant`, as flags of a command about one study or several."""
+    parser.add_argument("--scale", default="laptop", help=f"of a study: {', '.join(SCALES)}")
+    parser.add_argument("--maps", help="of a study, these maps only: 3m,8m")
+    parser.add_argument("--seeds", help="of a study, these seeds instead of its own: 0,1,5-9")
+    parser.add_argument("--backend", help="skirmish or smac: a study moved to this backend")
+
+
+def options(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """What the flags of `add_flags` say."""
+    return {name: getattr(arguments, name) for name in OPTIONS}
+
+
 def variant(
     study: Study,
     *,
-    scale: str = "laptop",
+    scale: str | None = "laptop",
     maps: str | None = None,
     seeds: str | None = None,
     backend: str | None = None,
@@ -34,7 +48,7 @@ def variant(
       maps: names with commas between them.    seeds: numbers and ranges, "0,1,5-9".    backend: skirmish or smac.
     Raises: StudyError for what is unknown, or if nothing is left of the study.
     """
-    changed = at_scale(study, scale)
+    changed = at_scale(study, scale or "laptop")
     if maps is not None:
         changed = on_maps(changed, [name.strip() for name in maps.split(",")])
     if seeds is not None:

@@ -276,9 +276,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert f" COMMAND {about} " in page
     for name, text in ABOUT.items():
         page = words(capsys, name, "--help")
-        assert page.startswith(
-            f"usage: python -m analysis {name} [-h] [--study STUDY] [--backend BACKEND] [--scale SCALE] "
-        )
+        assert page.startswith(f"usage: python -m analysis {name} [-h] [--study STUDY] [--scale SCALE] [--maps MAPS] ")
         assert f" root {text} positional arguments: root directory of the study" in page
 
 
