@@ -64,7 +64,7 @@ rule claims:
     params:
         options=variant_options(),
         studies=STUDIES_DIRECTORY,
-        results=RESULTS,
+        results=lambda wc, output: str(Path(output[0]).parent),
         out=lambda wc, output: str(Path(output[0]).with_suffix("")),
     shell:
         "python -m analysis.claims --claims {input.claims:q} --studies {params.studies:q} --results {params.results:q}"
