@@ -348,7 +348,7 @@ def test_killed_workflow_goes_on(sandbox: Sandbox) -> None:
         if waiting.exists() and len(list(sandbox.path.glob("results/runs/**/done.json"))) == 3:  # all the others
             break
         time.sleep(0.1)
-    time.sleep(1)  # until Snakemake has noticed
+    time.sleep(6)  # until Snakemake has noticed
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     (sandbox.path / "hang" / "mazero-1").unlink()
