@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from analysis.study import Group, Study, StudyError, nearest
 
-SCALES = ("laptop", "paper", "tiny")
+TINY = "tiny"
+SCALES = ("laptop", "paper", TINY)
 OPTIONS = ("scale", "maps", "seeds", "backend")  # of `variant`, as command lines name them
 TINY_STEPS, TINY_EPISODES, TINY_SEEDS = 200, 2, 2
 # What lets a learner begin, and end, within so few steps. It says nothing of what the method can do.
@@ -57,7 +58,14 @@ def variant(
 
 
 def variants(studies: Mapping[str, Study], **options: str | None) -> tuple[dict[str, Study], dict[str, StudyError]]:
-    """Every study as `variant` makes it, and what is wrong with those it cannot be made of: one without these maps."""
+    """Every study as `variant` makes it, and what is wrong with those it cannot be made of: one without these maps.
+
+    Raises: StudyError for a map that no study has.
+    """
+    known = {name for study in studies.values() for group in study.groups.values() for name in group.maps}
+    for name in (options.get("maps") or "").split(","):
+        if name.strip() and name.strip() not in known:
+            raise StudyError(f"maps: no study has {name.strip()!r}{nearest(name.strip(), sorted(known))}")
     made: dict[str, Study] = {}
     faults: dict[str, StudyError] = {}
     for stem, study in studies.items():

@@ -128,6 +128,15 @@ def test_what_is_not_run_says_why(study: Study, tmp_path: Path, change: dict[str
     assert (found.verdict, found.scope, found.ours) == (NOT_RUN, scope, None)
 
 
+def test_the_tiny_scale_settles_nothing(study: Study, tmp_path: Path) -> None:
+    collected(study, tmp_path, lambda run, mark: 0.9 if run.algorithm == "mazero" else 0.2)
+    for scale, verdict in (("laptop", REPRODUCED), ("tiny", INCONCLUSIVE)):
+        (found,) = claims.evaluate([CLAIM], {"toy": study}, tmp_path / "results", scale=scale)
+        assert found.verdict == verdict and found.ours is not None and found.ours.value == pytest.approx(0.7)
+    (absent,) = claims.evaluate([replace(CLAIM, than=("mamba",))], {"toy": study}, tmp_path / "results", scale="tiny")
+    assert absent.verdict == NOT_RUN
+
+
 def test_a_study_that_is_not_finished_is_not_run(study: Study, tmp_path: Path) -> None:
     (found,) = claims.evaluate([CLAIM], {"toy": study}, tmp_path / "nowhere")
     assert (found.verdict, found.scope) == (NOT_RUN, "study toy is not finished")
@@ -149,11 +158,9 @@ def test_the_command_writes_a_page_and_a_table(
         },
         {"id": "absent", "text": "Absent.", "source": "Fig. 6", "study": "toy", "better": "mazero", "than": ["flat"]},
     ]
-    file = tmp_path / "claims.yaml"
+    file = tmp_path / "claims.yml"  # beside study files, which end in .yaml
     file.write_text(yaml.safe_dump({"claims": [{**item, "metric": "final", "margin": 0.1} for item in items]}))
     options = ["--claims", str(file), "--studies", str(tmp_path), "--results", str(tmp_path / "results")]
-    file.rename(tmp_path / "claims.yml")
-    options[1] = str(tmp_path / "claims.yml")
     assert claims.main([*options, "--out", str(tmp_path / "out")]) == 0
     text = (tmp_path / "out.md").read_text(encoding="utf-8")
     assert "3 claims: 1 reproduced, 1 does not hold, 1 not run." in text
