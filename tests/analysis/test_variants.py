@@ -9,7 +9,7 @@ import pytest
 
 from analysis import store
 from analysis.study import STUDIES, Study, StudyError, load_studies
-from analysis.variants import parse_seeds, variant
+from analysis.variants import parse_seeds, variant, variants
 from tests.analysis.synthetic import make_study, study_document
 
 PAPER = {"env_steps": 4000, "eval_every": 500, "presets": {"mazero": "paper"}}
@@ -90,6 +90,15 @@ def test_what_cannot_be_had_is_refused(study: Study, options: dict[str, Any], me
     with pytest.raises(StudyError) as caught:
         variant(study, **options)
     assert str(caught.value) == message
+
+
+def test_a_map_that_no_study_has_is_refused_and_one_that_some_have_leaves_the_others_out(study: Study) -> None:
+    """A slip beside a right name would else go unnoticed."""
+    games = variant(study, maps="matrix_1")
+    made, faults = variants({"toy": study, "games": games}, maps="3m", seeds=None)
+    assert [*made] == ["toy"] and "has no map 3m" in str(faults["games"])
+    with pytest.raises(StudyError, match="maps: no study has '3mm'; nearest: '3m'"):
+        variants({"toy": study, "games": games}, maps="8m,3mm")
 
 
 def test_seeds_as_yaml_gives_them() -> None:

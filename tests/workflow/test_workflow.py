@@ -139,8 +139,8 @@ def test_options_make_another_study_of_each_with_a_folder_of_its_own(sandbox: Sa
     output = result.stdout + result.stderr
     assert planned(output)["train"] == 6 and "output: results/toy_tiny_seeds_0_5_6/report.md" in output
     assert "--scale tiny --maps 3m --seeds 0,5-6" in output and "--env-steps 200 --eval-every 100" in output
-    result = sandbox.run("-n", "toy", options=["maps=8m"])
-    assert result.returncode != 0 and "error: study toy has no map 8m; it has 3m" in result.stderr
+    result = sandbox.run("-n", "toy", options=["maps=3m,8m"])
+    assert result.returncode != 0 and "error: maps: no study has '8m'" in result.stderr
 
 
 def test_the_bare_command_tells_its_cost_and_makes_the_reproduction(sandbox: Sandbox) -> None:

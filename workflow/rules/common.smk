@@ -32,11 +32,11 @@ if RESULTS.startswith("-") or set(RESULTS) & set("{}<>*?\n\r\0"):
 
 try:
     FILES, FAULTS = load_studies(STUDIES_DIRECTORY)  # file stem -> study, and what is wrong with other files
+    FILES, unfit = variants.variants(FILES, **OPTIONS)
 except StudyError as error:
     sys.exit(f"error: {error}")
 for fault in FAULTS.values():
     print(f"warning: study left out: {fault}", file=sys.stderr)
-FILES, unfit = variants.variants(FILES, **OPTIONS)
 FAULTS |= unfit  # a study that cannot be had so, for want of the map: a fault of that one
 if not FILES:
     sys.exit(f"error: {next(iter(FAULTS.values()))}")
