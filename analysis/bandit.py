@@ -85,7 +85,7 @@ def draw(rows: pd.DataFrame) -> Figure:
     """Mean over initial parameters and their range, and what the paper's figure shows. `rows`: as of `table`."""
     palette = sns.color_palette("colorblind")
     with style.paper_style():
-        figure, (axes,) = style.panels(1, height=2.6)
+        figure, (axes,) = style.panels(1, height=2.6, legend_rows=2)
         for (method, label), place in zip(LABELS.items(), (0, 7), strict=True):
             own, (update, value) = rows[rows["method"] == method], PAPER[method]
             axes.fill_between(
@@ -95,7 +95,7 @@ def draw(rows: pd.DataFrame) -> Figure:
             axes.plot(update, value, "o", color=palette[place], markerfacecolor="none", markersize=6)
         axes.plot([], [], "o", color="0.35", markerfacecolor="none", markersize=6, label="read off the paper's figure")
         axes.set(xlabel="Updates", ylabel="Expected value", xlim=(0, 1.02 * UPDATES), ylim=(45, 101))
-        axes.legend(frameon=False, loc="center right")
+        figure.legend(frameon=False, loc="outside lower center", ncols=2)
         style.header(
             figure,
             "Bandit, better of two draws (Fig. 1)",
