@@ -130,6 +130,9 @@ class LossConfig:
     policy_weight: str = "visits"
     """w(c): `visits` = n_c / N (the release's "sharp"); `importance` = pi beta_hat / beta (its "raw")."""
     value: float = 0.25
+    reward: float = 1.0
+    """More lets rewards be learned where many actions make the policy's loss, on the same features, many times as large
+    (70 actions an agent on 2c_vs_64zg: results/reference/tuning/README.md)."""
     consistency: float = 2.0
     consistency_beyond_end: bool = False
     """Whether states beyond an episode's end should agree with its last observation (as released), or are masked."""
@@ -141,7 +144,7 @@ class LossConfig:
         for name in ("awpo_alpha", "weight_cap"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("value", "consistency"):
+        for name in ("value", "reward", "consistency"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}: it is the weight of a loss")
         _require_one_of(self, "policy_weight", POLICY_WEIGHTS)

@@ -109,7 +109,7 @@ def plain_loss(network: MAZeroNetwork, batch: Batch, config: LossConfig) -> tupl
     value = cross_entropy(value_logits, two_hot(batch.value, bound)).sum(dim=1)
     reward = cross_entropy(reward_logits, two_hot(batch.reward, bound)).sum(dim=1)
     policy = (policy_loss(policy_logits, batch.joint_actions, batch.policy_weight) * batch.real).sum(dim=1)
-    total = reward + policy + config.value * value
+    total = config.reward * reward + policy + config.value * value
     parts = {"loss_value": value, "loss_reward": reward, "loss_policy": policy}
     if config.consistency > 0:
         agreement = consistency_loss(network, states[:, 1:], batch.obs[:, 1:])

@@ -57,10 +57,10 @@ def learned_loss(plan: LearningStep, batch: Batch, config: LossConfig) -> tuple[
         batch.importance.numpy(),
         real,
         np.ones_like(real) if config.consistency_beyond_end else real,
-        Weights(config.value, config.consistency),
+        Weights(config.value, config.reward, config.consistency),
     )
     steps, size = plan.steps, plan.batch
-    names, factors = ["loss_value", "loss_reward", "loss_policy"], [config.value, 1.0, 1.0]
+    names, factors = ["loss_value", "loss_reward", "loss_policy"], [config.value, config.reward, 1.0]
     if consistency:
         names.append("loss_consistency")
         factors.append(config.consistency)

@@ -27,6 +27,7 @@ class Weights(NamedTuple):
     """Of the parts of the loss."""
 
     value: float
+    reward: float
     consistency: float
 
 
@@ -187,7 +188,7 @@ class LearningStep:
         logits = self.value.out.array.reshape(-1, self.batch, atoms)
         clipped = scalar_loss(logits, value, self.bound, share, weights.value, of_value, root)
         logits = self.reward.out.array.reshape(-1, self.batch, atoms)
-        clipped += scalar_loss(logits, reward, self.bound, share, 1.0, of_reward, unused)
+        clipped += scalar_loss(logits, reward, self.bound, share, weights.reward, of_reward, unused)
         own_logits = self.policy.out.array.reshape(self.steps + 1, self.batch, self.n, -1)
         entropy = policy_loss(own_logits, joint_actions, policy_weight, real, share, of_policy)
         if weights.consistency:

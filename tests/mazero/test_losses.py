@@ -103,9 +103,10 @@ def test_importance_weights_scale_each_sample():
 
 def test_the_parts_add_up_with_their_weights():
     net, b = network(), batch()
-    config = LossConfig(value=0.25, consistency=2.0)
+    config = LossConfig(value=0.25, reward=3.0, consistency=2.0)
     loss, _, means = batch_loss(net, b, config)
-    parts = means["loss_reward"] + means["loss_policy"] + 0.25 * means["loss_value"] + 2.0 * means["loss_consistency"]
+    parts = 3.0 * means["loss_reward"] + means["loss_policy"] + 0.25 * means["loss_value"]
+    parts = parts + 2.0 * means["loss_consistency"]
     torch.testing.assert_close(loss, parts)
 
 
@@ -142,7 +143,7 @@ def naive_loss(net, b, config):
                 reward = torch.log_softmax(net.reward_logits(hidden, action)[0], -1)
                 if config.halved_gradient == "state":  # in all that follows
                     hidden = half(hidden)
-                loss = loss - (two_hot(b.reward[s, k - 1], 5) * reward).sum()
+                loss = loss - config.reward * (two_hot(b.reward[s, k - 1], 5) * reward).sum()
                 online = net.predictor(net.project(hidden))[0]
                 target = net.project(net.represent(b.obs[s : s + 1, k]))[0].detach()
                 cosine = (online @ target) / (online.norm() * target.norm())
@@ -165,7 +166,7 @@ def test_loss_and_gradients_are_those_of_a_plain_restatement(halved, beyond):
     real = torch.ones(4, 4)
     real[1, 2:], real[2, 1:] = 0, 0
     b = changed(b, real=real, importance=torch.tensor([0.2, 1.0, 0.7, 0.4]))
-    config = LossConfig(value=0.25, consistency=2.0, halved_gradient=halved, consistency_beyond_end=beyond)
+    config = LossConfig(value=0.25, reward=1.5, consistency=2.0, halved_gradient=halved, consistency_beyond_end=beyond)
     gradients = []
     for training, compute in (
         (True, lambda: batch_loss(net, b, config)[0]),

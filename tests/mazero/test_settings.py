@@ -42,7 +42,7 @@ REFUSED = [
     *[(LossConfig, {name: 0}, POSITIVE) for name in ("awpo_alpha", "weight_cap")],
     *[
         (LossConfig, {name: -0.1}, f"{name} must not be negative, got -0.1: it is the weight of a loss")
-        for name in ("value", "consistency")
+        for name in ("value", "reward", "consistency")
     ],
     (LossConfig, {"policy_weight": "raw"}, ONE_OF.format("visits, importance")),
     (LossConfig, {"halved_gradient": "head"}, ONE_OF.format("dynamics, state")),

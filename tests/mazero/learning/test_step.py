@@ -100,6 +100,7 @@ def test_loss_and_gradients_are_those_of_the_plain_modules(agents, size, steps, 
     [
         LossConfig(consistency=0.0),
         LossConfig(value=0.7, consistency=0.3),
+        LossConfig(reward=4.0),
         LossConfig(halved_gradient="state"),
         LossConfig(halved_gradient="state", consistency_beyond_end=True, consistency=1.5),
         LossConfig(consistency_beyond_end=True),
