@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from envs.interface import EnvInfo, VectorEnv, require_known
+from envs.lander import LANDERS, LanderEnv
 from envs.matrix import MATRIX_GAMES, MatrixEnv
 from envs.perturbed import Perturbation, Perturbed
 
 __all__ = ["BACKENDS", "EnvInfo", "VectorEnv", "available", "make", "option_names"]
 
-BACKENDS = ("matrix", "skirmish")
+BACKENDS = ("gymnasium", "matrix", "skirmish")
+OWN: dict[str, Mapping[str, Any]] = {
+    "gymnasium": LANDERS,
+    "matrix": MATRIX_GAMES,
+}  # backends that are no StarCraft -> their environments
 PERTURBATIONS = tuple(field.name for field in fields(Perturbation))
 
 
@@ -21,8 +27,8 @@ def available(backend: str) -> tuple[str, ...]:
     Raises: ValueError for an unknown backend.
     """
     require_known("backend", backend, BACKENDS)
-    if backend == "matrix":
-        return tuple(MATRIX_GAMES)
+    if backend in OWN:
+        return tuple(OWN[backend])
     from skirmish.data.maps import map_names  # imported late: numba takes a moment to load
 
     return map_names()
@@ -33,7 +39,7 @@ def option_names(name: str, *, backend: str | None = None) -> tuple[str, ...]:
 
     Raises: ValueError with the nearest name for an unknown name or backend.
     """
-    if _backend(name, backend) == "matrix":
+    if _backend(name, backend) in OWN:
         return ("reward_scale", *PERTURBATIONS)
     from envs.skirmish import option_names as names_of
 
@@ -52,14 +58,17 @@ def make(
     """Build an environment; call its `reset` before the first step.
 
     Args:
-      name: a map such as "3m", a scenario with drawn teams such as "terran_5_vs_5", or "matrix_1" .. "matrix_4".
-      backend: None chooses "matrix" for matrix games and the embedded simulator "skirmish" for everything else.
+      name: a map such as "3m", a scenario with drawn teams such as "terran_5_vs_5", "matrix_1" .. "matrix_4", or
+        "lunar_lander".
+      backend: None chooses "matrix" for matrix games, "gymnasium" for its lander and the embedded simulator "skirmish"
+        for everything else.
       num_envs: B, episodes side by side.
       observation: family "smac" or "mazero".
       seed: seeds the first `reset()`.
       options: `option_names(name)`: options of the backend (SMAC's own names for maps), choices of `Rules` of the
         simulator, and perturbations (`envs/perturbed.py`); also `rules`, a whole `Rules` object.
-    Raises: ValueError with the nearest valid name for an unknown name, backend, observation family or option.
+    Raises: ValueError with the nearest valid name for an unknown name, backend, observation family or option;
+      ImportError saying what to install where the packages of a backend are missing.
     """
     backend = _backend(name, backend)
     require_known("observation family", observation, ("smac", "mazero"))
@@ -69,6 +78,8 @@ def make(
     perturbation = Perturbation(**{key: options.pop(key) for key in PERTURBATIONS if key in options})
     if backend == "matrix":
         env: VectorEnv = MatrixEnv(name, num_envs=num_envs, observation=observation, **options)
+    elif backend == "gymnasium":
+        env = LanderEnv(name, num_envs=num_envs, observation=observation, seed=seed, **options)
     else:
         from envs.skirmish import build
 
@@ -79,11 +90,11 @@ def make(
 def _backend(name: str, backend: str | None) -> str:
     """The backend of `name`. Raises: ValueError for a backend, or a name of it, that does not exist."""
     if backend is None:
-        backend = "matrix" if name.startswith("matrix_") else "skirmish"
+        backend = "matrix" if name.startswith("matrix_") else "gymnasium" if name in LANDERS else "skirmish"
     names = available(backend)
     if backend == "skirmish":
         from skirmish.scenarios.draw import scenario_names
 
         names += scenario_names()
-    require_known("environment" if backend == "matrix" else "map", name, names)
+    require_known("environment" if backend in OWN else "map", name, names)
     return backend

@@ -20,6 +20,8 @@ __all__ = ["EnvInfo", "Snapshot", "VectorEnv", "require_known", "restore_arrays"
 class VectorEnv(Slots, ABC):
     """B independent episodes. Slot b's episodes come from the random stream (seed, b)."""
 
+    idle_action: int | None = None  # of an agent that can act and does nothing; None: there is no such action
+
     @abstractmethod
     def reset(self, seed: int | None = None) -> None:
         """Start new episodes in every slot.

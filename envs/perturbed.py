@@ -4,9 +4,9 @@ Learners see the perturbed values through the usual arrays, so replay and search
 from (seed, slot, episode, step) and the kind of perturbation alone: they are part of a snapshot, do not depend on the
 number of slots, and switching one perturbation on leaves the others' as they were.
 
-- A failed action of a living SMAC agent becomes `stop`: the agent does nothing in this step. Matrix games have no such
-  action: there it becomes an available action drawn uniformly (the chosen one included). Last-action entries of later
-  observations show what was done, rewards are those of what was done.
+- A failed action becomes the one that does nothing (`idle_action`): `stop` of a living SMAC agent, engines off of a
+  lander. Matrix games have no such action: there it becomes an available action drawn uniformly (the chosen one
+  included). Last-action entries of later observations show what was done, rewards are those of what was done.
 - A lost observation is zero, like that of a dead agent: what is not sensed (the agent's id of the mazero family, the
   time step) stays. State and availability are never perturbed.
 - Noise is added to every sensed entry that is not exactly 0, flags and one-hots included. Zero means absent in these
@@ -22,8 +22,6 @@ import numpy as np
 
 from envs.interface import Snapshot, VectorEnv, restore_arrays
 from skirmish.counters import ACTION_FAILURES, OBS_DROPOUTS, OBS_NOISE, CounterStreams, require_seed
-
-STOP = 1  # action id on SMAC maps
 
 
 @dataclass(frozen=True)
@@ -155,11 +153,12 @@ class Perturbed(VectorEnv):
             draws = self._draw(self._failures, int(slot)).random((2, n))
             failed = draws[0] < self.perturbation.action_failure
             available = self.available_actions[slot]  # (n, A)
-            if self.info.backend == "matrix":
+            idle = self.env.idle_action
+            if idle is None:
                 rank = (draws[1] * available.sum(1)).astype(np.int64)  # among the available ones
                 instead = (available.cumsum(1) <= rank[:, None]).sum(1)
             else:
-                instead = np.where(available[:, STOP], STOP, actions[slot])  # the dead go on doing nothing
+                instead = np.where(available[:, idle], idle, actions[slot])  # the dead go on doing nothing
             executed[slot] = np.where(failed, instead, actions[slot])
         return executed
 

@@ -11,13 +11,19 @@ from skirmish.scenarios.env import GeneratedEnv
 
 __all__ = ["DrawnBattles", "MapBattles", "build", "option_names"]
 
+STOP = 1  # action id; the dead have only 0, no-op
+
 
 class MapBattles(SkirmishEnv, VectorEnv):
     """Battles on one of SMAC's maps."""
 
+    idle_action = STOP
+
 
 class DrawnBattles(GeneratedEnv, VectorEnv):
     """Battles with drawn teams and places."""
+
+    idle_action = STOP
 
 
 def build(name: str, *, num_envs: int, observation: str, seed: int, options: dict[str, Any]) -> VectorEnv:

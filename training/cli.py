@@ -34,14 +34,16 @@ TEXT_OPTIONS = ("game_version",)  # their values are texts though they may look 
 
 def add_train_flags(parser: argparse.ArgumentParser, *, default_preset: str) -> None:
     """The flags every `train` command takes."""
-    parser.add_argument("--map", required=True, help="environment name, e.g. 3m or matrix_1")
+    parser.add_argument("--map", required=True, help="environment name, e.g. 3m, matrix_1 or lunar_lander")
     parser.add_argument("--seed", type=int, required=True, help="run seed, a non-negative integer")
     parser.add_argument("--out", type=Path, required=True, help="run directory; the same command continues it")
     parser.add_argument("--preset", default=default_preset, help="named settings (default: %(default)s)")
     parser.add_argument(
         "--set", dest="overrides", action="append", nargs="+", default=[], metavar="KEY=VALUE", help="change a setting"
     )
-    parser.add_argument("--backend", default=None, help="skirmish, matrix or smac (default: by the name of the map)")
+    parser.add_argument(
+        "--backend", default=None, help="skirmish, matrix, gymnasium or smac (default: by the name of the map)"
+    )
     add_env_flag(parser, "option of the environment, e.g. obs_noise=0.1; training and evaluation get it")
     parser.add_argument(
         "--env-steps", type=int, default=50_000, help="budget in environment steps (default: %(default)s)"
@@ -113,12 +115,15 @@ def make_env(
     observation: str = "smac",
     seed: int = 0,
 ) -> envs.VectorEnv:
-    """`envs.make` for command lines. Raises: UserError with the nearest name for whatever is unknown or ill-typed."""
+    """`envs.make` for command lines.
+
+    Raises: UserError with the nearest name for whatever is unknown or ill-typed, or with what to install.
+    """
     try:
         for option in options:
             require_known("environment option", option, envs.option_names(name, backend=backend))
         return envs.make(name, backend=backend, num_envs=num_envs, observation=observation, seed=seed, **options)
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         raise UserError(str(error)) from error
 
 

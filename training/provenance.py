@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("mazero", "baselines", "envs", "skirmish", "training")  # what decides how a run goes
 LOCK = "requirements.lock"
 OURS = ("--", *SOURCES, LOCK)  # as git takes paths
-PACKAGES = ("torch", "numpy", "numba", "pandas", "rliable", "snakemake")
+PACKAGES = ("torch", "numpy", "numba", "pandas", "rliable", "snakemake", "gymnasium", "box2d")
 
 
 def collect(*, backend: str, threads: int, device: str, command: list[str], unit_data: str = "") -> dict[str, Any]:

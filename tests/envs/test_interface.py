@@ -5,7 +5,7 @@ import pytest
 
 import envs
 
-NAMES = ["matrix_1", "3m", "5m_vs_6m"]
+NAMES = ["matrix_1", "3m", "5m_vs_6m", "lunar_lander"]
 
 
 def random_joint(env, rng):
@@ -61,9 +61,11 @@ def test_unavailable_action_names_slot_agent_and_choices_and_changes_nothing(nam
     env.reset(0)
     actions = random_joint(env, np.random.default_rng(0))
     bad = actions.copy()
-    bad[2, 1] = env.info.n_actions
+    bad[2, -1] = env.info.n_actions
     before = env.snapshot()
-    with pytest.raises(ValueError, match=rf"agent 1 in episode slot 2 .* got {env.info.n_actions}"):
+    with pytest.raises(
+        ValueError, match=rf"agent {env.info.n_agents - 1} in episode slot 2 .* got {env.info.n_actions}"
+    ):
         env.step(bad)
     with pytest.raises(ValueError, match="shape"):
         env.step(actions[:2])

@@ -8,7 +8,8 @@ import pytest
 
 import envs
 from envs.interface import VectorEnv
-from envs.perturbed import STOP, Perturbation, Perturbed
+from envs.perturbed import Perturbation, Perturbed
+from envs.skirmish import STOP
 from tests.envs.test_interface import random_joint
 
 NAMES = ["matrix_1", "3m", "MMM"]
@@ -33,8 +34,9 @@ def same(a, b):
 class Recorder(VectorEnv):
     """Matrix-like environment that keeps the actions it gets; agent 1 is dead, agent 0 lives, actions 0..3 exist."""
 
-    def __init__(self, num_envs, backend="skirmish"):
-        info = envs.EnvInfo("recorder", backend, "smac", 2, 0, 4, 3, 1, 10_000, False)
+    def __init__(self, num_envs, idle_action=STOP):
+        info = envs.EnvInfo("recorder", "recorder", "smac", 2, 0, 4, 3, 1, 10_000, False)
+        self.idle_action = idle_action
         self._allocate(info, num_envs)
         self.got = []
 
@@ -92,7 +94,7 @@ def test_a_failed_action_becomes_stop_and_the_dead_stay_dead():
 
 def test_a_failed_action_of_a_matrix_game_is_an_available_one_at_random():
     episodes, steps, p = 50, 40, 0.6
-    inner = Recorder(episodes, backend="matrix")
+    inner = Recorder(episodes, idle_action=None)
     env = Perturbed(inner, Perturbation(action_failure=p))
     env.reset(2)
     for _ in range(steps):
