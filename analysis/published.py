@@ -47,7 +47,7 @@ def published(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                 curves = score_array(frame, study, group, algorithm=key)[:, index]  # (R, T)
                 theirs = known[(known["algorithm"] == NAMES[algorithm.family]) & (known["map"] == name)]
                 for figure in theirs.sort_values("env_steps").to_dict("records"):
-                    mark = _nearest_mark(group, figure["env_steps"])
+                    mark = nearest_mark(group, figure["env_steps"])
                     ours = statistics.interval(curves[:, [mark]], statistics.mean)
                     here = (ours.value, ours.low, ours.high, group.marks[mark])
                     there = (figure["value"] / 100, figure["env_steps"], _count(figure["n_seeds"]))
@@ -56,7 +56,7 @@ def published(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _nearest_mark(group: Group, env_steps: float) -> int:
+def nearest_mark(group: Group, env_steps: float) -> int:
     """Index of the evaluation nearest to a number of environment steps; the last one if the number is not known."""
     if np.isnan(env_steps):
         return len(group.marks) - 1

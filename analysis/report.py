@@ -35,6 +35,7 @@ TABLE_TITLES = {
     "final": "Per map and algorithm",
     "search": "With and without search at evaluation (Table 8 of the paper, which is of StarCraft II)",
     "published": "Beside published figures, which are of StarCraft II",
+    "returns": "Returns beside Table 9 of the paper",
     "aggregate": "Over maps and runs",
     "improvement": "Probability of improvement",
     "steps_to": "Environment steps to a win rate",
@@ -44,6 +45,7 @@ TABLE_HIDDEN: dict[str, tuple[str, ...]] = {
     "final": ("eval_episodes", "episodes_per_run"),
     "search": ("group",),
     "published": ("group",),
+    "returns": ("group",),
     "aggregate": (),
     "improvement": (),
     "steps_to": (),
@@ -162,6 +164,8 @@ def _protocol(group: Group, study: Study, units: str) -> str:
     )
     if group.env:
         text += f" Environment options: {', '.join(f'{name} = {value}' for name, value in group.env.items())}."
+    if group.backend == "gymnasium":
+        text += " A win is a return of at least 200, from where Gymnasium calls the task solved; compare the returns."
     if group.backend == "skirmish":
         text += f" `skirmish` is this suite's own simulator, not StarCraft II; its unit data: {units}."
     return text

@@ -18,6 +18,7 @@ from analysis import statistics
 from analysis.collect import BARE, score_array, unit_data
 from analysis.comparisons import SCORES, improvements, reference_of
 from analysis.published import published
+from analysis.returns import returns
 from analysis.statistics import Array, Estimate
 from analysis.study import TABLES, Group, Study
 from training.files import write_text
@@ -219,6 +220,7 @@ MAKE: dict[str, Callable[[pd.DataFrame, Study], pd.DataFrame]] = {
     "final": final,
     "search": search,
     "published": published,
+    "returns": returns,
     "aggregate": aggregate,
     "improvement": improvement,
     "steps_to": steps_to,

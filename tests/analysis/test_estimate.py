@@ -103,9 +103,8 @@ def test_the_command_names_every_study_that_reproduces_the_paper(capsys: pytest.
 
 def test_sizes_of_maps_are_those_of_the_environments() -> None:
     sizes = pd.read_csv(estimate.SIZES).set_index("map")
-    smac = [name for name in sizes.index if not name.startswith("matrix_")]
-    assert sorted(smac) == sorted(envs.available("skirmish"))
-    for name in smac:
+    assert sorted(sizes.index) == sorted(name for backend in envs.BACKENDS for name in envs.available(backend))
+    for name in sizes.index:
         info = envs.make(name, num_envs=1).info
         assert (info.n_agents, info.n_enemies) == tuple(sizes.loc[name])
 
