@@ -52,13 +52,13 @@ def _figures(arguments: argparse.Namespace, study: Study) -> None:
 
 
 def _over_paper(arguments: argparse.Namespace, study: Study) -> None:
-    from analysis import paper_panels, style
+    from analysis import over_paper, style
 
     try:
-        figure = paper_panels.draw(_evaluations(arguments.root, study), study)
+        figure = over_paper.of_study(_evaluations(arguments.root, study), study)
     except ValueError as error:
         raise StudyError(str(error)) from error
-    _say(*style.save(figure, arguments.root / "figures" / paper_panels.NAME))
+    _say(*style.save(figure, arguments.root / "figures" / over_paper.NAME))
 
 
 def _tables(arguments: argparse.Namespace, study: Study) -> None:

@@ -29,7 +29,16 @@ FIGURES = (
     "improvement",
     "steps_to",
 )  # drawn once per group
-TABLES = ("runs", "final", "search", "published", "returns", "aggregate", "improvement", "steps_to")  # written once per study
+TABLES = (
+    "runs",
+    "final",
+    "search",
+    "published",
+    "returns",
+    "aggregate",
+    "improvement",
+    "steps_to",
+)  # written once per study
 OWN_MAPS = {"matrix": "matrix_", "gymnasium": "lunar_lander"}  # backend -> what the names of its maps begin with
 MATRIX_PRESET = "matrix"  # what the names of presets for matrix games begin with
 RUNS = "runs"  # folder of all runs, beside the folders of studies

@@ -43,7 +43,7 @@ def test_the_papers_curves():
 
 def test_means_seeds_and_the_papers_curve_are_drawn(tmp_path):
     rows = [over_paper.evaluations(table(tmp_path / f"{name}.csv", name)) for name in ("3m", "8m", "25m")]
-    figure = over_paper.draw(over_paper.pd.concat(rows))
+    figure = over_paper.of_tables(over_paper.pd.concat(rows))
     assert [axes.get_title() for axes in figure.axes] == ["3m", "8m", "25m"]
     drawn = lines_of(figure.axes[0])
     assert drawn["MAZero, ours"] == [[0, 0], [10_000, pytest.approx(0.55)]]
@@ -65,7 +65,7 @@ def test_command_line(tmp_path, capsys):
 def test_stopped_runs_are_drawn_on_request_and_called_so(tmp_path):
     path = table(tmp_path / "3m.csv", seeds=())
     assert over_paper.evaluations(path).empty
-    [axes] = over_paper.draw(over_paper.evaluations(path, stopped=True)).axes
+    [axes] = over_paper.of_tables(over_paper.evaluations(path, stopped=True)).axes
     assert axes.get_title() == "3m, stopped at 10,000 of 20,000"
     assert lines_of(axes)["MAZero, ours"][-1] == [10_000, pytest.approx(1.4)]
 
@@ -94,6 +94,6 @@ def test_what_does_not_belong_together_is_refused(tmp_path, capsys, second, mess
 def test_runs_with_other_marks_and_nothing_at_all(tmp_path):
     rows = over_paper.evaluations(table(tmp_path / "a.csv"))
     with pytest.raises(ValueError, match="all seeds of 3m must have the same evaluations"):
-        over_paper.draw(rows.iloc[:-1])
+        over_paper.of_tables(rows.iloc[:-1])
     with pytest.raises(ValueError, match="got none"):
-        over_paper.draw(rows.iloc[:0])
+        over_paper.of_tables(rows.iloc[:0])

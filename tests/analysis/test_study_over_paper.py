@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import collect, paper_panels
+from analysis import collect, over_paper
 from analysis.__main__ import main
 from analysis.paper_curves import FIGURES, names, paper_curve
 from analysis.study import STUDIES, Study, StudyError, load_studies
@@ -33,7 +33,7 @@ def study(tmp_path: Path) -> Study:
 
 
 def test_panels_are_the_maps_and_curves_that_the_paper_has(study: Study) -> None:
-    found = [(panel.map, panel.name, panel.algorithms) for panel in paper_panels.panels_of(study)]
+    found = [(panel.map, panel.name, panel.algorithms) for panel in over_paper.places_of(study)]
     rivals = ("qmix", "qmix_low_data")
     assert found == [
         ("3m", "MAZero", ("mazero",)),
@@ -48,14 +48,15 @@ def test_each_panel_shows_the_curve_of_the_paper_and_ours(study: Study, tmp_path
     root = tmp_path / "results" / "toy"
     make_runs(study, root, lambda run, mark: (mark / 400) * (1 - 0.5 * run.seed) * (run.map == "2m_vs_1z"))
     frame = collect.collect(study, root)
-    figure = paper_panels.draw(frame, study)
+    figure = over_paper.of_study(frame, study)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["3m, MAZero", "3m, QMIX", "2m_vs_1z, MAZero", "2m_vs_1z, QMIX"]
     paper, ours = figure.axes[2].get_lines()
     curve = paper_curve("2m_vs_1z", "MAZero", figure="Fig. 3")
     assert curve is not None and np.array_equal(paper.get_xydata(), np.stack([curve.steps, curve.win_rate], axis=1))
     assert ours.get_xydata().tolist() == [[mark, 0.75 * mark / 400] for mark in (0, 100, 200, 300, 400)]
-    assert len(figure.axes[3].get_lines()) == 3  # both presets of QMIX in one panel
+    labels = [line.get_label() for line in figure.axes[3].get_lines()]
+    assert labels == ["QMIX, the paper", "QMIX", "QMIX (low data)"]  # both presets in one panel
     assert figure.axes[2].get_xlim() == pytest.approx((0, 1.02 * curve.steps[-1]))  # the paper's axis
     texts = " ".join(text.get_text() for text in figure.texts)
     assert "over the paper's curves (Fig. 3)" in texts and "backend skirmish, unit data 4.10" in texts
@@ -104,4 +105,4 @@ def test_every_curve_of_the_data_is_whole() -> None:
 def test_studies_of_the_paper_have_a_panel_for_every_curve_they_name() -> None:
     studies, _ = load_studies(STUDIES)
     for stem, count in (("fig3", 8 * 4), ("fig5", 2 * 4), ("fig9", 2 * 2), ("fig10", 2 * 2), ("fig11", 7)):
-        assert len(paper_panels.panels_of(studies[stem])) == count, stem
+        assert len(over_paper.places_of(studies[stem])) == count, stem
