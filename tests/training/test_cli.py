@@ -178,6 +178,12 @@ def played(record, *options):
     return evaluation_options(argparse.Namespace(env=[list(options)]), record, observation="mazero")
 
 
+def test_packages_that_an_environment_lacks_are_named_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "Box2D", None)
+    with pytest.raises(UserError, match=r"lunar_lander needs gymnasium==.* pip install gymnasium=="):
+        cli.make_env("lunar_lander", {}, backend=None)
+
+
 def test_a_run_is_played_with_its_own_options_changed_by_those_of_the_command(made, caplog):
     recorded = {"noise": 0.5, "obs_size": 7}
     assert played(RECORD | {"env": recorded}, "noise=0.25") == {"noise": 0.25, "obs_size": 7}

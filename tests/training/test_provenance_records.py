@@ -63,7 +63,7 @@ def test_a_record_says_everything_about_code_machine_and_command(checkout, machi
         "device": "cpu",
         "versions": {
             "torch": "1.5", "numpy": "1.5", "numba": "1.5", "pandas": "1.6", "rliable": "not installed",
-            "snakemake": "1.9",
+            "snakemake": "1.9", "gymnasium": "1.9", "box2d": "1.5",
         },
     }  # fmt: skip
     assert provenance.collect(**ASKED) == record
