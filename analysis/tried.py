@@ -36,7 +36,8 @@ def rows_of(directory: Path, root: Path) -> list[dict[str, Any]]:
     command: list[str] = session["command"]
     known = {
         "name": directory.parent.relative_to(root).as_posix() if directory.parent != root else root.name,
-        **{name: config[name] for name in ("program", "algorithm", "preset", "map", "backend", "unit_data", "seed")},
+        **{name: config[name] for name in ("program", "algorithm", "preset", "map", "backend", "seed")},
+        "unit_data": config.get("unit_data", ""),  # of the simulator only
         "changed": " ".join(changed(command)),
         "commit": _version(session),
         "budget": config["budget"]["env_steps"],

@@ -54,6 +54,16 @@ def test_every_evaluation_of_every_run_is_a_line(tmp_path):
     }
 
 
+def test_runs_of_other_backends_have_no_unit_data(tmp_path):
+    run(tmp_path, "a", 100, [0.25])
+    path = tmp_path / "a" / "3m_100" / "config.json"
+    config = json.loads(path.read_text()) | {"backend": "gymnasium"}
+    del config["unit_data"]
+    path.write_text(json.dumps(config))
+    assert tried.main([str(tmp_path), "--out", str(tmp_path / "out.csv")]) == 0
+    assert [(row["backend"], row["unit_data"]) for row in read(tmp_path / "out.csv")] == [("gymnasium", "")]
+
+
 def test_sources_outside_a_checkout_are_told_by_their_hash(tmp_path):
     run(tmp_path, "a", 100, [0.25], commit=None)
     assert tried.main([str(tmp_path), "--out", str(tmp_path / "out.csv")]) == 0
