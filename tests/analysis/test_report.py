@@ -121,6 +121,12 @@ Algorithms:
 | --- |
 | A |
 
+### Returns beside Table 9 of the paper
+
+| algorithm |
+| --- |
+| A |
+
 ### Over maps and runs
 
 | group | algorithm |
