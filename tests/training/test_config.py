@@ -7,7 +7,7 @@ from training.config import apply_overrides, from_dict, load_preset, to_dict
 from training.errors import UserError
 
 
-@pytest.mark.parametrize("name", ["paper", "released", "laptop", "matrix"])
+@pytest.mark.parametrize("name", ["paper", "released", "laptop", "matrix", "lander"])
 def test_presets_load_and_survive_the_way_through_json(name):
     config = load_preset(PRESETS, name, MAZeroConfig)
     assert from_dict(MAZeroConfig, to_dict(config)) == config
