@@ -1,8 +1,8 @@
 """Tables of a study: runs, final and area-under-curve scores, published figures, aggregates, comparisons, speed.
 
 Each function returns one DataFrame with plain number columns (X, X_low, X_high for an estimate and its 95 %
-stratified bootstrap interval); `write_all` saves it as CSV and as Markdown in which estimate and interval share a
-cell.
+stratified bootstrap interval); `write_all` saves it as CSV, and as Markdown and LaTeX in which estimate and interval
+share a cell.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 from analysis import statistics
 from analysis.collect import BARE, score_array, unit_data
 from analysis.comparisons import SCORES, improvements, reference_of
+from analysis.formats import latex, markdown
 from analysis.published import published
 from analysis.returns import returns
 from analysis.statistics import Array, Estimate
@@ -25,14 +26,13 @@ from training.files import write_text
 
 
 def write_all(frame: pd.DataFrame, study: Study, directory: Path) -> list[Path]:
-    """Write every table as directory/<table>.csv and .md."""
+    """Write every table as directory/<table>.csv, .md and .tex."""
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for name in TABLES:
         table = make(name, frame, study)
-        for suffix, text in ((".csv", table.to_csv(index=False)), (".md", markdown(table))):
-            path = directory / f"{name}{suffix}"
-            written.append(write_text(path, text))
+        texts = {".csv": table.to_csv(index=False), ".md": markdown(table), ".tex": latex(table)}
+        written += [write_text(directory / f"{name}{suffix}", text) for suffix, text in texts.items()]
     return written
 
 
@@ -227,16 +227,6 @@ MAKE: dict[str, Callable[[pd.DataFrame, Study], pd.DataFrame]] = {
 }
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table; X, X_low and X_high become one cell `x [low, high]`, an empty number a dash."""
-    columns = [column for column in table.columns if not column.endswith(("_low", "_high")) and column != "algorithm"]
-    head = ["algorithm" if column == "label" else column.replace("_", " ") for column in columns]
-    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(" --- " for _ in columns) + "|"]
-    for row in table.to_dict("records"):
-        lines.append("| " + " | ".join(_cell(row, column) for column in columns) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def _place(study: Study, group: Group, name: str, key: str) -> dict[str, str]:
     label = study.algorithms[key].label
     return {"group": group.key, "backend": group.backend, "map": name, "algorithm": key, "label": label}
@@ -249,16 +239,3 @@ def _interval(scores: Array, statistic: statistics.Statistic) -> Estimate:
 
 def _estimate(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
-def _cell(row: dict[Any, Any], column: str) -> str:
-    value = row[column]
-    if f"{column}_low" in row and not np.isnan(value):
-        return f"{_number(value)} [{_number(row[f'{column}_low'])}, {_number(row[f'{column}_high'])}]"
-    return _number(value) if isinstance(value, float) else str(value).replace("|", "\\|")
-
-
-def _number(value: float) -> str:
-    if np.isnan(value):
-        return "-"
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"

@@ -322,7 +322,9 @@ def test_every_table_is_written_twice(
     monkeypatch.setattr(tables, "MAKE", {name: small(name) for name in TABLES})
     for _ in range(2):  # a second time, over what is there
         written = tables.write_all(frame, study, tmp_path / "new" / "tables")
-    assert written == [tmp_path / "new" / "tables" / f"{name}.{kind}" for name in TABLES for kind in ("csv", "md")]
+    assert written == [
+        tmp_path / "new" / "tables" / f"{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex")
+    ]
     for name in TABLES:
         text = f"group,backend,unit_data,of\nmatrix,m,,{name}\nsmac,s,4.10,{name}\n"
         assert (tmp_path / "new" / "tables" / f"{name}.csv").read_text(encoding="utf-8") == text

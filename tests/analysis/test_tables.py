@@ -145,7 +145,7 @@ def test_published_figures_within_our_budget_meet_the_nearest_evaluation(tmp_pat
 def test_files(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
     written = tables.write_all(*data, tmp_path)
     assert sorted(path.name for path in written) == sorted(
-        f"{name}.{kind}" for name in TABLES for kind in ("csv", "md")
+        f"{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex")
     )
     assert (
         pd.read_csv(tmp_path / "final.csv")["final_win_rate"].tolist() == tables.final(*data)["final_win_rate"].tolist()
