@@ -108,14 +108,17 @@ def draw(rows: pd.DataFrame) -> Figure:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command: OUT/curves.csv, OUT/fig1.png and .pdf. Returns: exit code."""
+    """The command: OUT/curves.csv, OUT/fig1.png, .pdf and .svg. Returns: exit code."""
     parser = argparse.ArgumentParser(prog="python -m analysis.bandit", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder")
     arguments = parser.parse_args(argv)
     rows = table()
     arguments.out.mkdir(parents=True, exist_ok=True)
     text = rows.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    written = [write_text(arguments.out / "curves.csv", text), *style.save(draw(rows), arguments.out / "fig1")]
+    written = [
+        write_text(arguments.out / "curves.csv", text),
+        *style.save(draw(rows), arguments.out / "fig1", suffixes=style.ALL),
+    ]
     sys.stdout.write("".join(f"{path}\n" for path in written))
     return 0
 

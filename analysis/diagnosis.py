@@ -59,7 +59,7 @@ def draw(table: Table) -> Figure:
     return figure
 
 
-def draw_file(path: Path) -> tuple[Path, Path]:
+def draw_file(path: Path) -> tuple[Path, ...]:
     """Draw a table file. Returns: the PNG and the PDF, written beside it under its name."""
     return style.save(draw(json.loads(path.read_text(encoding="utf-8"))), path.with_suffix(""))
 

@@ -25,7 +25,7 @@ from analysis.collect import made_by, score_array
 from analysis.comparisons import SCORES, improvements, reference_of
 from analysis.statistics import Array, Estimate
 from analysis.study import FIGURES, Group, Study, StudyError
-from analysis.style import Look, headline, looks, panels, paper_style, save, steps_axis, thousands
+from analysis.style import ALL, Look, headline, looks, panels, paper_style, save, steps_axis, thousands
 
 EACH = "each evaluation"
 BAND = "band: 95 % bootstrap interval"
@@ -37,7 +37,7 @@ BAND_ALPHA = 0.12  # five bands over each other must stay apart
 
 
 def draw_all(frame: pd.DataFrame, study: Study, directory: Path, *, only: str | None = None) -> list[Path]:
-    """Draw every figure of every group (or of group `only`) into directory/<group>/<figure>.{png,pdf}.
+    """Draw every figure of every group (or of group `only`) into directory/<group>/<figure>.{png,pdf,svg}.
 
     Raises: StudyError if there is no group of that name.
     """
@@ -48,7 +48,8 @@ def draw_all(frame: pd.DataFrame, study: Study, directory: Path, *, only: str | 
         if only in (None, group.key):
             with paper_style():
                 for name in FIGURES:
-                    written += save(DRAW[name](frame, study, group), directory / group.key / name)
+                    figure = DRAW[name](frame, study, group)
+                    written += save(figure, directory / group.key / name, suffixes=ALL)
     return written
 
 

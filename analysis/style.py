@@ -4,7 +4,7 @@ repeat exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,10 @@ RC = {
     "ytick.major.width": 0.7,
     "pdf.fonttype": 42,  # text stays text
     "text.parse_math": False,  # a dollar in a label is a dollar
+}
+SVG: dict[Any, Any] = {
+    "svg.fonttype": "path",  # a page shows the same figure wherever it is opened
+    "svg.hashsalt": "mazero-bench",  # names inside a file that do not change from one drawing to the next
 }
 TITLE: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "top"}
 SMALL: dict[str, Any] = {"fontsize": 7, "color": "0.35", "va": "top"}
@@ -132,7 +136,8 @@ def headline(
     Args: made_by: as of `analysis.collect.made_by`. score: which evaluations the numbers are of.
     """
     seeds = f"{len(group.seeds)} seed" + ("s" if len(group.seeds) > 1 else "")
-    header(figure, title, f"backend {made_by}", f"{seeds} · {score} of {group.eval_episodes} episodes", note)
+    part = f" · partial: {group.part}" if group.part else ""
+    header(figure, title, f"backend {made_by}{part}", f"{seeds} · {score} of {group.eval_episodes} episodes", note)
 
 
 def header(figure: Figure, title: str, *lines: str) -> None:
@@ -161,10 +166,20 @@ def thousands(steps: float) -> str:
     return f"{steps / 1000:g}k" if abs(steps) >= 1000 else f"{steps:g}"
 
 
-def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
-    """Write STEM.png (200 dpi) and STEM.pdf without clock readings inside: the same data gives the same files."""
+# Suffix -> what `savefig` is told, so that no clock reading stands in the file.
+FORMATS: dict[str, dict[str, Any]] = {
+    ".png": {"metadata": {"Software": None}, "dpi": DPI},
+    ".pdf": {"metadata": {"CreationDate": None}},
+    ".svg": {"metadata": {"Date": None}},
+}
+PRINT, ALL = (".png", ".pdf"), tuple(FORMATS)
+
+
+def save(figure: Figure, stem: Path, *, suffixes: Sequence[str] = PRINT) -> tuple[Path, ...]:
+    """Write STEM.png (200 dpi), STEM.pdf or, for pages that hold it inside, STEM.svg: same data, same files."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
-    figure.savefig(png, dpi=DPI, metadata={"Software": None})
-    figure.savefig(pdf, metadata={"CreationDate": None})
-    return png, pdf
+    written = tuple(stem.with_suffix(suffix) for suffix in suffixes)
+    with matplotlib.rc_context(SVG):
+        for path in written:
+            figure.savefig(path, **FORMATS[path.suffix])
+    return written

@@ -63,4 +63,6 @@ def test_the_command_writes_table_and_figure(tmp_path: Path, monkeypatch: pytest
     found = rows[(rows["method"] == "cloning") & (rows["update"] == 650)][["mean", "least", "greatest"]].to_numpy()[0]
     values = [bandit.curve("cloning", seed=seed)[650] for seed in range(2)]
     assert found == pytest.approx([np.mean(values), min(values), max(values)], abs=1e-6)
-    assert (tmp_path / "fig1" / "fig1.png").stat().st_size > 10_000 and (tmp_path / "fig1" / "fig1.pdf").exists()
+    assert (tmp_path / "fig1" / "fig1.png").stat().st_size > 10_000 and all(
+        (tmp_path / "fig1" / f"fig1.{kind}").exists() for kind in ("pdf", "svg")
+    )

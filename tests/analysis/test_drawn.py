@@ -560,7 +560,8 @@ def test_every_figure_of_every_group_is_saved_under_its_name(
 
         return make
 
-    def save(figure: str, stem: Path) -> tuple[Path, Path]:
+    def save(figure: str, stem: Path, *, suffixes: tuple[str, ...]) -> tuple[Path, Path]:
+        assert suffixes == (".png", ".pdf", ".svg")
         calls.append((figure, stem.relative_to(tmp_path).as_posix()))
         return stem.with_suffix(".a"), stem.with_suffix(".b")
 

@@ -155,7 +155,7 @@ def test_single_algorithm_single_seed_single_map(tmp_path: Path) -> None:
     frame = collect.collect(study, tmp_path / "toy")
     written = figures.draw_all(frame, study, tmp_path / "figures")
     assert sorted(path.name for path in written) == sorted(
-        f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")
+        f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf", "svg")
     )
     with style.paper_style():
         assert "1 seed ·" in texts(figures.win_rate(frame, study, study.groups["smac"]))
@@ -168,8 +168,8 @@ def test_same_table_gives_the_same_files(data: tuple[Study, pd.DataFrame], tmp_p
     study, frame = data
     for name in ("one", "two"):
         with style.paper_style():
-            style.save(figures.final(frame, study, study.groups["smac"]), tmp_path / name)
-    for kind in ("png", "pdf"):
+            style.save(figures.final(frame, study, study.groups["smac"]), tmp_path / name, suffixes=style.ALL)
+    for kind in ("png", "pdf", "svg"):
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
 
 

@@ -152,6 +152,9 @@ def test_files_say_nothing_of_when_and_by_what_they_were_made(tmp_path: Path) ->
         assert image.size == (200, 100) and set(image.info) == {"dpi"} and image.format == "PNG"
     content = pdf.read_bytes()
     assert content.startswith(b"%PDF") and b"CreationDate" not in content and b"Producer" in content
+    *_, svg = style.save(figure, tmp_path / "all", suffixes=style.ALL)
+    text = svg.read_text(encoding="utf-8")
+    assert svg.name == "all.svg" and 'width="72pt"' in text and "<dc:date>" not in text
 
 
 def test_paper_style_ends_with_its_block() -> None:
