@@ -6,6 +6,7 @@ import argparse
 import functools
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from training.errors import UserError
 from training.evaluation import evaluate
 from training.identity import run_key
 from training.run import read_config
-from training.watch import check_films, film_policy
+from training.watch import add_outcome_flags, check_films, film_policy, first_that_is
 
 
 def run(argv: list[str]) -> int:
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("--seed", type=int, default=0, help="seed of these episodes")
     film = commands.add_parser("watch", help="film greedy episodes of a trained run")
     add_film_flags(film)
+    add_outcome_flags(film)
     panel = commands.add_parser("diagnose", help="why a run does not learn (yet): table, figure and summary")
     diagnosis.add_flags(panel)
     for sub in (play, film, panel):
@@ -134,6 +136,16 @@ def _watch(arguments: argparse.Namespace) -> int:
     record, how = _read_run(arguments), shooting(arguments)
     check_films(record, how)
     trained = _load(arguments, record, num_envs=1)
+    if arguments.outcome:
+
+        def policy_of(seed: int) -> NetworkPolicy | SearchPolicy:
+            return _policy(argparse.Namespace(**{**vars(arguments), "seed": seed}), trained)
+
+        arguments.seed = first_that_is(
+            arguments.outcome, trained.env, policy_of, seed=arguments.seed, tries=arguments.tries
+        )
+        how = replace(how, seed=arguments.seed)
+        print(f"{arguments.outcome}: episode seed {arguments.seed}")  # noqa: T201 - a part of the answer
     print(film_policy(_policy(arguments, trained), trained.env, how, who="MAZero"))  # noqa: T201 - the command's answer
     return 0
 

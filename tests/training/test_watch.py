@@ -51,6 +51,21 @@ def test_bad_input_is_one_line_before_anything_is_loaded(runs, tmp_path, capsys,
         assert message in error and error.count("\n") == 1
 
 
+def test_a_battle_is_looked_for_by_how_it_ends(runs, tmp_path, capsys):
+    """A run of 60 steps loses: its first battle is the first one lost, and none is won."""
+    run, directory = runs["mazero"]
+    capsys.readouterr()
+    film = ["watch", "--run", str(directory), "--out", str(tmp_path / "film.gif"), "--size", "160", "--no-search"]
+    film += ["--loops-per-frame", "8", "--seed", "3"]
+    assert main(run, [*film, "--outcome", "lost"]) == 0
+    answer = capsys.readouterr().out
+    assert answer.startswith("lost: episode seed 3\n") and "win after" not in answer
+    assert main(run, [*film, "--force", "--outcome", "won", "--tries", "2"]) == 2
+    assert "none of 2 battles from seed 3 on is won: give more --tries" in capsys.readouterr().err
+    assert main(run, [*film, "--force", "--outcome", "won", "--tries", "0"]) == 2
+    assert "tries must be at least 1, got 0" in capsys.readouterr().err
+
+
 def test_matrix_games_cannot_be_filmed(tmp_path, capsys):
     flags = [*SHORT, "--map", "matrix_1", "--preset", "matrix", "--env-steps", "40", "--set", *TINY]
     assert main(mazero.cli.run, ["train", *flags, "--out", str(tmp_path / "run")]) == 0
