@@ -19,6 +19,7 @@ import yaml
 
 SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "study.schema.yaml"
 STUDIES = SCHEMA.parent.parent / "studies"
+CLAIMS = STUDIES.parent / "claims.yaml"
 
 FIGURES = (
     "win_rate",
@@ -49,6 +50,8 @@ RESERVED = (
     "tables",
     "figures",
     "report",
+    "films",
+    "overview",
     "over_paper",
     "all",
     "estimate",
@@ -113,6 +116,7 @@ class Group:
     thresholds: tuple[float, ...]  # win rates
     env: dict[str, Any]  # option of the environment -> value
     paper: PaperScale | None = None
+    part: str = ""  # "4 of 12 runs" where it is drawn before all of them are finished (analysis/partial.py)
 
     @property
     def marks(self) -> tuple[int, ...]:
@@ -148,6 +152,7 @@ class Study:
     algorithms: dict[str, Algorithm]
     groups: dict[str, Group]
     reproduces: str | None = None  # what of the paper, or which open question; None: no part of target `all`
+    part: tuple[str, ...] = ()  # what is drawn and what is left out, where not all runs are finished
 
     @property
     def over_paper(self) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from analysis.study import Group, Study, StudyError, nearest
 
-TINY = "tiny"
-SCALES = ("laptop", "paper", TINY)
+LAPTOP, TINY = "laptop", "tiny"
+SCALES = (LAPTOP, "paper", TINY)
 OPTIONS = ("scale", "maps", "seeds", "backend")  # of `variant`, as command lines name them
 TINY_STEPS, TINY_EPISODES, TINY_SEEDS = 200, 2, 2
 # What lets a learner begin, and end, within so few steps. It says nothing of what the method can do.
@@ -23,7 +23,7 @@ TINY_OVERRIDES = {"mazero": {"replay.start": 50, "search.num_simulations": 4}}
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The options of `variant`, as flags of a command about one study or several."""
-    parser.add_argument("--scale", default="laptop", help=f"of a study: {', '.join(SCALES)}")
+    parser.add_argument("--scale", default=LAPTOP, help=f"of a study: {', '.join(SCALES)}")
     parser.add_argument("--maps", help="of a study, these maps only: 3m,8m")
     parser.add_argument("--seeds", help="of a study, these seeds instead of its own: 0,1,5-9")
     parser.add_argument("--backend", help="skirmish or smac: a study moved to this backend")
@@ -37,7 +37,7 @@ def options(arguments: argparse.Namespace) -> dict[str, str | None]:
 def variant(
     study: Study,
     *,
-    scale: str | None = "laptop",
+    scale: str | None = LAPTOP,
     maps: str | None = None,
     seeds: str | None = None,
     backend: str | None = None,
@@ -49,7 +49,7 @@ def variant(
       maps: names with commas between them.    seeds: numbers and ranges, "0,1,5-9".    backend: skirmish or smac.
     Raises: StudyError for what is unknown, or if nothing is left of the study.
     """
-    changed = at_scale(study, scale or "laptop")
+    changed = at_scale(study, scale or LAPTOP)
     if maps is not None:
         changed = on_maps(changed, [name.strip() for name in maps.split(",")])
     if seeds is not None:
@@ -80,7 +80,7 @@ def at_scale(study: Study, scale: str) -> Study:
     """Budgets, seeds and presets of another scale, in every group. Raises: StudyError for an unknown scale."""
     if scale not in SCALES:
         raise StudyError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}{nearest(scale, SCALES)}")
-    if scale == "laptop":
+    if scale == LAPTOP:
         return study
     change = _of_the_paper if scale == "paper" else _tiny
     groups = {key: change(group) for key, group in study.groups.items()}
