@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,15 +24,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from analysis import collect, statistics
+from analysis import collect, recorded, statistics
+from analysis.formats import latex, markdown
 from analysis.paper_curves import PaperCurve, paper_curve
 from analysis.statistics import Array, Estimate
-from analysis.study import STUDIES, Group, Study, StudyError, load_studies, validate
-from analysis.tables import markdown
+from analysis.study import CLAIMS, STUDIES, Group, Study, StudyError, load_studies, validate
 from analysis.variants import TINY, add_flags, options, variants
 from training.files import write_text
 
-CLAIMS = STUDIES.parent / "claims.yaml"
 SCHEMA = STUDIES.parent / "schemas" / "claims.schema.yaml"
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
 OPEN = "open question"  # source of a statement that is not the paper's
@@ -188,17 +187,21 @@ def table(verdicts: list[Verdict]) -> pd.DataFrame:
     )
 
 
-def page(verdicts: list[Verdict]) -> str:
-    """The table as Markdown, below what its columns mean and how often each verdict was reached."""
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """How often each verdict was reached, in a sentence."""
     order = (REPRODUCED, NOT_REPRODUCED, *HOLDS.values(), INCONCLUSIVE, NOT_RUN)
     counts = {name: sum(verdict.told == name for verdict in verdicts) for name in order}
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{len(verdicts)} claims: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}."
+
+
+def page(verdicts: list[Verdict]) -> str:
+    """The table as Markdown, below what its columns mean and how often each verdict was reached."""
     rows = table(verdicts).drop(columns="id")
     return "\n".join(
         [
             "# Claims",
             "",
-            f"{len(verdicts)} claims: {told}. A difference is of win rates, mean over maps, with its 95 % interval over"
+            f"{counted(verdicts)} A difference is of win rates, mean over maps, with its 95 % interval over"
             " seeds: of areas (mean height of the curve up to our budget), of last evaluations (final) or of best"
             " policies played again (absolute). `difference in paper` is the same by the paper's curves up to the same"
             " budget. Which verdict is reached when: `analysis/claims.py`; the claims: `workflow/claims.yaml`.",
@@ -278,39 +281,63 @@ def evaluate(
         if study is None:
             verdicts.append(Verdict(claim, NOT_RUN, scope=f"there is no study {claim.study}"))
             continue
-        path = results / study.name / "evaluations.parquet"
-        path = path if path.is_file() else path.with_suffix(".csv")
-        if not path.is_file():
+        path = recorded.holding(results / study.name)
+        if path is None:
             verdicts.append(Verdict(claim, NOT_RUN, scope=f"study {study.name} is not finished"))
             continue
-        verdict = judge(claim, study, collect.read(path, study))
-        if scale == TINY and verdict.verdict != NOT_RUN:  # however many seeds: it tests the machinery
-            verdict = replace(verdict, verdict=INCONCLUSIVE)
-        verdicts.append(verdict)
+        verdicts.append(_at_scale(judge(claim, study, collect.read(path, study)), scale))
     return verdicts
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command: OUT.md and OUT.csv. Returns: exit code."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.claims", description=(__doc__ or "").splitlines()[0])
+def of_study(claims: list[Claim], stem: str, study: Study, frame: pd.DataFrame, *, scale: str) -> list[Verdict]:
+    """The claims that rest on one study, `stem` the name of its file, held against its runs."""
+    return [_at_scale(judge(claim, study, frame), scale) for claim in claims if claim.study == stem]
+
+
+def _at_scale(verdict: Verdict, scale: str) -> Verdict:
+    """The tiny scale settles nothing, however many seeds: it tests the machinery."""
+    return replace(verdict, verdict=INCONCLUSIVE) if scale == TINY and verdict.verdict != NOT_RUN else verdict
+
+
+def write(verdicts: list[Verdict], out: Path) -> list[Path]:
+    """OUT.md, OUT.csv and OUT.tex. Returns: the files."""
+    rows = table(verdicts)
+    return [
+        write_text(out.with_suffix(".md"), page(verdicts)),
+        write_text(out.with_suffix(".csv"), rows.to_csv(index=False, lineterminator="\n")),
+        write_text(out.with_suffix(".tex"), latex(rows.drop(columns="id"))),
+    ]
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Flags of commands about the claims and all studies; `judged` reads them."""
     parser.add_argument("--claims", type=Path, default=CLAIMS, help="file of claims")
     parser.add_argument("--studies", type=Path, default=STUDIES, help="folder of study files")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
-    parser.add_argument("--out", type=Path, required=True, help="OUT.md and OUT.csv are written")
+    parser.add_argument("--partial", action="store_true", help="of studies not finished, the parts that were collected")
     add_flags(parser)
+
+
+def judged(arguments: argparse.Namespace) -> tuple[dict[str, Study], list[Verdict]]:
+    """The studies by the stems of their files, as the flags of `add_inputs` ask for them, and all verdicts."""
+    studies, _ = variants(load_studies(arguments.studies)[0], **options(arguments))
+    if arguments.partial:
+        studies = {stem: recorded.partly(item, arguments.results, arguments.studies) for stem, item in studies.items()}
+    return studies, evaluate(load(arguments.claims), studies, arguments.results, scale=arguments.scale)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command. Returns: exit code."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.claims", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="OUT.md, .csv and .tex are written")
+    add_inputs(parser)
     arguments = parser.parse_args(argv)
     try:
-        studies, _ = load_studies(arguments.studies)
-        made, _ = variants(studies, **options(arguments))
-        verdicts = evaluate(load(arguments.claims), made, arguments.results, scale=arguments.scale)
+        _, verdicts = judged(arguments)
     except StudyError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    text = table(verdicts).to_csv(index=False, lineterminator="\n")
-    written = [
-        write_text(arguments.out.with_suffix(".md"), page(verdicts)),
-        write_text(arguments.out.with_suffix(".csv"), text),
-    ]
+    written = write(verdicts, arguments.out)
     sys.stdout.write("".join(f"{path}\n" for path in written))
     return 0
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.collect import as_csv, made_by, unit_data
-from analysis.evidence import Evidence
+from analysis.evidence import PUBLISHED, Evidence
+from analysis.evidence import write as keep
+from analysis.formats import markdown
 from analysis.statistics import CONFIDENCE, REPETITIONS
 from analysis.study import FIGURES, TABLES, Group, Study, StudyError
-from analysis.tables import markdown
 from training.files import write_text
 from training.metrics import ABSOLUTE_TIMES
 
@@ -52,20 +53,22 @@ TABLE_HIDDEN: dict[str, tuple[str, ...]] = {
 }
 
 
-def compose(frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[str, pd.DataFrame]) -> str:
+def compose(
+    frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[str, pd.DataFrame], *, sha256: str | None = None
+) -> str:
     """The page, with links relative to the directory it lies in (results/<study>).
 
     Args:
       tables: name -> table, as of `analysis.tables.make`.
+      sha256: of evaluations.csv, if that is not what `collect.as_csv` makes of the frame: a table of an older format.
     """
-    lines = [f"# {study.name}", "", study.description, "", "## What was measured", ""]
+    lines = [f"# {study.name}", "", study.description, ""]
+    if study.part:
+        lines += ["> **Partial.** " + "  \n> ".join(study.part), ""]
+    lines += ["## What was measured", ""]
     for group in study.groups.values():
         lines += [_protocol(group, study, unit_data(frame, group)), ""]
-    lines += [
-        f"Intervals are {CONFIDENCE:.0%} percentile intervals of a stratified bootstrap over seeds"
-        f" ({REPETITIONS:,} repetitions, arXiv 2108.13264). {_caution(study)}",
-        "",
-    ]
+    lines += [intervals(study), ""]
     lines += ["Algorithms:", ""]
     for key, algorithm in study.algorithms.items():
         changes = ", ".join(f"{name} = {value}" for name, value in algorithm.overrides.items()) or "no override"
@@ -98,20 +101,25 @@ def compose(frame: pd.DataFrame, study: Study, evidence: Evidence, tables: dict[
     lines += ["```", *evidence.commands.values(), "```", ""]
     files = ", ".join(f"[{name}](tables/{name}.csv)" for name in TABLES)
     lines += [
-        f"All {len(frame):,} evaluations: [evaluations.csv](evaluations.csv), {_seal(frame)}. Tables as CSV: {files}."
+        f"All {len(frame):,} evaluations: [evaluations.csv](evaluations.csv), {_seal(sha256 or digest(frame))}."
+        f" Tables as CSV: {files}."
     ]
     return "\n".join([*lines, ""])
 
 
-def _seal(frame: pd.DataFrame) -> str:
-    """What ties a page to its table."""
-    return f"SHA-256 `{hashlib.sha256(as_csv(frame).encode()).hexdigest()}`"
+def digest(frame: pd.DataFrame) -> str:
+    """SHA-256 of a table as `evaluations.csv` holds it: what ties a page to its table."""
+    return hashlib.sha256(as_csv(frame).encode()).hexdigest()
+
+
+def _seal(sha256: str) -> str:
+    return f"SHA-256 `{sha256}`"
 
 
 def publish(
     study: Study, root: Path, out: Path, *, frame: pd.DataFrame, evidence: Evidence, command: str
 ) -> list[Path]:
-    """Copy what is worth committing (table of evaluations, PNG figures, tables, report) and write COMMAND.md.
+    """Copy what is worth committing (evaluations, PNG figures, tables, report) and write evidence.json and COMMAND.md.
 
     Args:
       root: results/<study>, with a finished report.    out: results/reference/<study>; of what lies there, figures and
@@ -128,7 +136,7 @@ def publish(
         if not (root / name).is_file():
             raise StudyError(f"{root / name}: missing; run the study to its end first, then publish")
     table, page = ((root / name).read_text(encoding="utf-8", errors="replace") for name in names[:2])
-    for name, current in (("evaluations.csv", table == as_csv(frame)), ("report.md", _seal(frame) in page)):
+    for name, current in (("evaluations.csv", table == as_csv(frame)), ("report.md", _seal(digest(frame)) in page)):
         if not current:
             raise StudyError(
                 f"{root / name}: not of the runs that lie there now; make it again (collect, figures, tables, report)"
@@ -145,7 +153,7 @@ def publish(
     lines += [f"- backend: {', '.join(sorted({group.backend for group in study.groups.values()}))}"]
     lines += [f"- seeds: {_seeds(study)}", "", "One run alone, per algorithm:", ""]
     lines += ["```", *evidence.commands.values(), "```", ""]
-    return [*written, write_text(out / "COMMAND.md", "\n".join(lines))]
+    return [*written, keep(evidence, out), write_text(out / PUBLISHED, "\n".join(lines))]
 
 
 def _table(table: pd.DataFrame, name: str) -> str:
@@ -171,7 +179,15 @@ def _protocol(group: Group, study: Study, units: str) -> str:
     return text
 
 
-def _caution(study: Study) -> str:
+def intervals(study: Study) -> str:
+    """What the intervals are, and what they are not where there are few seeds."""
+    return (
+        f"Intervals are {CONFIDENCE:.0%} percentile intervals of a stratified bootstrap over seeds"
+        f" ({REPETITIONS:,} repetitions, arXiv 2108.13264). {caution(study)}"
+    )
+
+
+def caution(study: Study) -> str:
     """What few seeds do not show, of the group that has fewest; it is named where another has more."""
     counts = {group.title: len(group.seeds) for group in study.groups.values()}
     count = min(counts.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import sys
 import time
@@ -13,11 +15,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import __main__, collect, evidence, figures, progress, report, tables
+from analysis import __main__, claims, collect, evidence, figures, films, page, progress, report, tables
 from analysis.__main__ import main
 from analysis.study import Study, load_study
 from tests.analysis.measured import measured
 from tests.analysis.synthetic import study_document, write_study
+from tests.analysis.test_report import EVIDENCE
 
 Call = tuple[Any, ...]
 
@@ -59,10 +62,26 @@ def test_collect(
 ) -> None:
     monkeypatch.setattr(collect, "collect", recording(calls, "collect", "abc"))
     monkeypatch.setattr(collect, "write", recording(calls, "write", None))
-    assert main(["collect", "results/toy"]) == 0
+    monkeypatch.setattr(evidence, "gather", recording(calls, "gather", "evidence"))
+    monkeypatch.setattr(evidence, "write", recording(calls, "keep", ROOT / "evidence.json"))
+    assert main(["collect", "results/toy", "--seeds", "0,1"]) == 0
     paths = (ROOT / "evaluations.csv", ROOT / "evaluations.parquet")
-    assert calls == [("collect", study, ROOT), ("write", "abc", *paths)]
-    assert capsys.readouterr().out == f"3 evaluations of 18 runs\n{paths[0]}\n{paths[1]}\n"
+    assert calls == [
+        ("collect", study, ROOT),
+        ("write", "abc", *paths),
+        ("gather", study, ROOT),
+        ("keep", "evidence", ROOT),
+    ]
+    written = [*paths, ROOT / "evidence.json", ROOT / "variant.json"]
+    assert capsys.readouterr().out == "".join(f"{line}\n" for line in ("3 evaluations of 18 runs", *written))
+    assert json.loads((ROOT / "variant.json").read_text(encoding="utf-8")) == {
+        "study": "toy",
+        "scale": "laptop",
+        "maps": None,
+        "seeds": "0,1",
+        "backend": None,
+        "parts": None,
+    }
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
@@ -105,18 +124,41 @@ def test_report(
     monkeypatch.setattr(collect, "read", recording(calls, "read", "frame"))
     monkeypatch.setattr(tables, "MAKE", {"one": None, "two": None})
     monkeypatch.setattr(tables, "make", lambda name, frame, of: (name, frame, of))
-    monkeypatch.setattr(evidence, "gather", recording(calls, "gather", "evidence"))
+    monkeypatch.setattr(evidence, "read", recording(calls, "evidence", "evidence"))
+    monkeypatch.setattr(claims, "load", recording(calls, "load", ["claim"]))
+    monkeypatch.setattr(claims, "of_study", recording(calls, "claims", ["verdict"]))
+    monkeypatch.setattr(films, "read", recording(calls, "films", ["shot"]))
     monkeypatch.setattr(report, "compose", recording(calls, "compose", "The page."))
-    assert main(["report", "results/toy"]) == 0
+    monkeypatch.setattr(page, "compose", recording(calls, "page", "<html>"))
+    (ROOT / "evaluations.csv").write_bytes(b"table")
+    assert main(["report", "results/toy", "--claims", "c.yaml"]) == 0
     made = {name: (name, "frame", study) for name in ("one", "two")}
+    seal = ("sha256", hashlib.sha256(b"table").hexdigest())
+    given = (("verdicts", ["verdict"]), ("shots", ["shot"]), ("root", ROOT))
     assert calls == [
         ("read", ROOT / "evaluations.csv", study),
-        ("gather", study, ROOT),
-        ("compose", "frame", study, "evidence", made),
+        ("evidence", ROOT),
+        ("load", Path("c.yaml")),
+        ("claims", ["claim"], "toy", study, "frame", ("scale", "laptop")),
+        ("compose", "frame", study, "evidence", made, seal),
+        ("films", ROOT),
+        ("page", "frame", study, "evidence", made, *given, seal),
     ]
     assert (ROOT / "report.md").read_text(encoding="utf-8") == "The page."
-    assert [path.name for path in ROOT.iterdir()] == ["report.md"]
-    assert capsys.readouterr().out == "results/toy/report.md\n"
+    assert (ROOT / "report.html").read_text(encoding="utf-8") == "<html>"
+    assert capsys.readouterr().out == "results/toy/report.md\nresults/toy/report.html\n"
+
+
+def test_films(
+    study: Study, calls: list[Call], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list, and below it what became of each film."""
+    shot = films.Shot("SMAC", "3m", "MAZero, seed 0", "lost", text="none is lost")
+    monkeypatch.setattr(films, "make", recording(calls, "make", "films.json"))
+    monkeypatch.setattr(films, "read", recording(calls, "read", [shot]))
+    assert main(["films", "results/toy"]) == 0
+    assert calls == [("make", study, ROOT), ("read", ROOT)]
+    assert capsys.readouterr().out == "films.json\nSMAC, 3m, MAZero, seed 0, lost: none is lost\n"
 
 
 @pytest.mark.parametrize(
@@ -214,19 +256,27 @@ def test_a_study_is_found_by_the_name_of_its_directory_or_given(
 ) -> None:
     monkeypatch.setattr(collect, "collect", recording(calls, "collect", "abc"))
     monkeypatch.setattr(collect, "write", lambda *_: None)
+    monkeypatch.setattr(evidence, "gather", lambda *_: None)
+    monkeypatch.setattr(evidence, "write", lambda *_: None)
     monkeypatch.chdir(ROOT)
     assert main(["collect", "."]) == 0
     (folder / "other").mkdir()
     assert main(["collect", str(folder / "other"), "--study", str(folder / "studies" / "toy.yaml")]) == 0
+    Path("variant.json").unlink()
     assert main(["collect", ".", "--backend", "smac"]) == 0
+    assert main(["collect", "."]) == 0  # which remembers
     assert [(of.name, root) for _, of, root in calls] == [
         ("toy", Path(".")),
         ("toy", folder / "other"),
         ("toy_smac", Path(".")),
+        ("toy_smac", Path(".")),
     ]
+    with pytest.raises(SystemExit):
+        main(["collect"])
+    assert main(["collect", ".", "--scale", "tiny"]) == 2  # the folder is of another study
 
 
-@pytest.mark.parametrize("command", ["collect", "figures", "tables", "report", "publish"])
+@pytest.mark.parametrize("command", ["collect", "figures", "tables", "films", "report", "redraw", "publish"])
 def test_a_directory_that_is_missing_is_one_line(
     study: Study, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -248,11 +298,13 @@ def test_an_error_of_several_lines_is_told_in_one(
 
 ABOUT = {
     "collect": "run directories -> evaluations.csv and evaluations.parquet",
-    "figures": "evaluations -> figures/<group>/*.png and *.pdf",
-    "over_paper": "evaluations -> figures/over_paper.png and .pdf, the study over the curves of the paper",
-    "tables": "evaluations -> tables/*.csv and *.md",
+    "figures": "evaluations -> figures/<group>/*.png, *.pdf and *.svg",
+    "over_paper": "evaluations -> figures/over_paper.png, .pdf and .svg, the study over the curves of the paper",
+    "tables": "evaluations -> tables/*.csv, *.md and *.tex",
     "export": "evaluations -> marl_eval/<group>.json, the exchange format of marl-eval",
-    "report": "everything -> report.md",
+    "films": "trained policies -> films/*.mp4, a won and a lost battle of each map",
+    "report": "everything -> report.md and report.html",
+    "redraw": "figures, tables and reports again from result files alone, of one study or of all in a folder",
     "publish": "copy a finished study to results/reference/<study>, to be committed",
     "progress": "how far every run is",
 }
@@ -289,6 +341,7 @@ def test_the_chain_of_commands(folder: Path, capsys: pytest.CaptureFixture[str],
     """A table that was collected, tables of it as files, without any stand-in."""
     frame, study = measured(folder / "studies")
     monkeypatch.setattr(collect, "collect", lambda *_: frame.sort_index())
+    monkeypatch.setattr(evidence, "gather", lambda *_: EVIDENCE)
     (folder / "results" / "measured").mkdir()
     assert main(["collect", "results/measured"]) == 0
     assert main(["tables", "results/measured"]) == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import report
+from analysis import evidence, report
 from analysis.collect import SUPERSEDED, as_csv
 from analysis.evidence import Evidence, gather
 from analysis.store import place
@@ -166,7 +166,7 @@ All 54 evaluations: [evaluations.csv](evaluations.csv), SHA-256 `{seal(frame)}`.
     ],
 )
 def test_few_seeds_come_with_a_caution(data: tuple[pd.DataFrame, Study], count: int, caution: str) -> None:
-    assert report._caution(with_seeds(data[1], smac=count, matrix=count)) == caution
+    assert report.caution(with_seeds(data[1], smac=count, matrix=count)) == caution
 
 
 def with_seeds(study: Study, **counts: int) -> Study:
@@ -177,9 +177,9 @@ def with_seeds(study: Study, **counts: int) -> Study:
 def test_groups_with_different_seeds(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
     """The caution is about the group with fewest, and every group names its own."""
     frame, study = data
-    assert report._caution(with_seeds(study, smac=1, matrix=9)).startswith("With a single seed per map (SMAC) they ")
-    assert report._caution(with_seeds(study, smac=9, matrix=3)).startswith("With 3 seeds (Matrix games) they show ")
-    assert report._caution(with_seeds(study, smac=9, matrix=5)) == ""
+    assert report.caution(with_seeds(study, smac=1, matrix=9)).startswith("With a single seed per map (SMAC) they ")
+    assert report.caution(with_seeds(study, smac=9, matrix=3)).startswith("With 3 seeds (Matrix games) they show ")
+    assert report.caution(with_seeds(study, smac=9, matrix=5)) == ""
     study = with_seeds(study, smac=3, matrix=1)
     assert "; seeds 0, 1, 2; presets" in report._protocol(study.groups["smac"], study, "4.10")
     assert "; seeds 0; presets" in report._protocol(study.groups["matrix"], study, "")
@@ -229,11 +229,12 @@ def test_publish(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
     for name in before:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("old")
-    assert publish(data, root, out) == [out / name for name in [*names, "COMMAND.md"]]
+    assert publish(data, root, out) == [out / name for name in [*names, "evidence.json", "COMMAND.md"]]
     for name in names:
         assert (out / name).read_bytes() == (root / name).read_bytes()
     left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert left == {*names, "COMMAND.md", "figures/gone/mine.png", "notes.md"}
+    assert evidence.read(out) == EVIDENCE
+    assert left == {*names, "evidence.json", "COMMAND.md", "figures/gone/mine.png", "notes.md"}
     assert (out / "COMMAND.md").read_text(encoding="utf-8") == (
         f"# How measured was made\n\nA toy study.\n\n```\nmake it\n```\n\n{LINES}"
         "- backend: matrix, skirmish\n- seeds: 5, 2\n\nOne run alone, per algorithm:\n\n"
@@ -292,7 +293,11 @@ def test_gather(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
         directory.mkdir(parents=True)
         write_json(directory / "provenance.json", {"sessions": sessions})
         write_json(directory / "done.json", {"wall_seconds": 600 + number, "env_steps": 1000 + number})
-    assert gather(study, tmp_path / "toy") == Evidence(
+    directory = place(study, runs[0], tmp_path / "toy")  # started twice, and measured by Snakemake
+    directory.with_name("seed=5.tsv").write_text("s\tmax_rss\n9.0\t-\n3.0\t512.5\n", encoding="utf-8")
+    found = gather(study, tmp_path / "toy")
+    assert len(found.identities) == 9 and found.identities[0] == ("smac", "3m", "mazero", store_identity(directory))
+    assert replace(found, identities=()) == Evidence(
         commits=("abc (16 runs)", "abc, then def with uncommitted changes (1 runs)", "unknown (1 runs)"),
         sources=("0123456789abcdef (17 runs)", "unknown (1 runs)"),
         unit_data=("4.10 (5 runs)", f"{SUPERSEDED} (1 runs)"),
@@ -308,7 +313,32 @@ def test_gather(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
         longest_minutes=pytest.approx(617 / 60),
         env_steps=18 * 1000 + 153,
         commands={"mazero": "python -m mazero train", "no_awpo": "command 2", "qmix": "command 4"},
+        memory_mb={"mazero": 512.5},
     )
+    assert evidence.read(evidence.write(found, tmp_path).parent) == found
+
+
+def store_identity(directory: Path) -> str:
+    return directory.parent.name.removeprefix("mazero-")
+
+
+def test_evidence_of_a_study_published_before_it_was_kept(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
+    """Its page says the same, word for word."""
+    finished(tmp_path / "root", *data)
+    publish(data, tmp_path / "root", tmp_path / "out")
+    (tmp_path / "out" / "evidence.json").unlink()
+    found = evidence.read(tmp_path / "out")
+    assert found.lines() == EVIDENCE.lines() and [*found.commands.values()] == [*EVIDENCE.commands.values()]
+    page = tmp_path / "out" / "COMMAND.md"
+    page.write_text(page.read_text(encoding="utf-8").replace("- cost: 3 runs", "- cost: some runs"), encoding="utf-8")
+    with pytest.raises(StudyError, match=r"COMMAND\.md: its list lacks the cost of the runs"):
+        evidence.read(tmp_path / "out")
+    page.unlink()
+    with pytest.raises(StudyError, match=r"neither evidence\.json nor COMMAND\.md beside the table"):
+        evidence.read(tmp_path / "out")
+    write_json(tmp_path / "out" / "evidence.json", {"runs": 3})
+    with pytest.raises(StudyError, match=r"evidence\.json: not the evidence of a study"):
+        evidence.read(tmp_path / "out")
 
 
 def test_what_all_runs_agree_on_needs_no_count(data: tuple[pd.DataFrame, Study], tmp_path: Path) -> None:
