@@ -70,7 +70,7 @@ class Sandbox:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
 
     def plan(self, target: str) -> dict[str, int]:
@@ -113,7 +113,9 @@ def test_dry_run_plans_every_run_of_every_study_once(tmp_path: Path) -> None:
     assert len(list(studies["quickstart"].runs())) == 52  # 6 algorithms on 3m and 5 on 4 matrix games, 2 seeds
     assert len(list(studies["easy_maps"].runs())) == 87  # 3 algorithms, (3 + 1) maps x 5 seeds + 3 maps x 3 seeds
     assert len(runs) > len(set(runs))  # some are shared
-    expected = dict.fromkeys(("warm_up", "collect", "tables", "report"), len(studies)) | dict.fromkeys(studies, 1)
+    expected = dict.fromkeys(("warm_up", "collect", "tables", "films", "report"), len(studies)) | dict.fromkeys(
+        studies, 1
+    )
     expected |= {"over_paper": sum(study.over_paper for study in studies.values())}
     groups = sum(len(study.groups) for study in studies.values())
     expected |= {"train": len(set(runs)), "figures": groups, "export": groups}
@@ -156,7 +158,8 @@ def test_the_bare_command_tells_its_cost_and_makes_the_reproduction(sandbox: San
     result = sandbox.run()
     assert result.returncode == 0, result.stderr
     assert re.search(r"^in all +6 +0 +0\.0 ", result.stderr, flags=re.MULTILINE)  # two studies share four of them
-    assert sorted(path.parent.name for path in sandbox.path.glob("results/*/report.md")) == ["more", "toy"]
+    assert sorted(path.parent.name for path in sandbox.path.glob("results/*/report.html")) == ["more", "toy"]
+    assert (sandbox.path / "results" / "report.html").is_file()
     assert len([call for call in sandbox.calls() if "warmup" not in call]) == 6
     assert "Nothing to be done" in (again := sandbox.run()).stdout + again.stderr
 
@@ -332,6 +335,24 @@ def test_failed_run_keeps_its_files_and_is_the_only_one_done_again(sandbox: Sand
     assert sandbox.plan(TABLE)["train"] == 1
 
 
+def test_partial_plans_no_run_and_is_refused_where_nothing_is_finished(sandbox: Sandbox) -> None:
+    for value, message in (("true", "no run of any study is"), ("maybe", "partial must be true or false, got 'maybe'")):
+        result = sandbox.run("-n", "toy", options=[f"partial={value}"])
+        assert result.returncode != 0 and message in result.stderr, result.stderr
+    study = sandbox.study()
+    finished = [run for run in study.runs() if (run.algorithm, run.seed) != ("no_awpo", 1)]
+    for run in finished:
+        (sandbox.path / "results" / directory(study, run)).mkdir(parents=True)
+        (sandbox.path / "results" / directory(study, run) / "done.json").touch()
+    result = sandbox.run("-n", "-p", "toy", options=["partial=true"])
+    assert result.returncode == 0, result.stderr
+    output = result.stdout + result.stderr
+    jobs = planned(output)
+    assert "train" not in jobs and jobs["report"] == 1 and "results/toy_partial/report.html" in output
+    assert '"seeds":[0],"finished":3,"planned":4' in output  # which every command is told
+    assert sandbox.plan("toy")["train"] == 1  # never silently
+
+
 @pytest.mark.slow
 def test_killed_workflow_goes_on(sandbox: Sandbox) -> None:
     (sandbox.path / "hang" / "mazero-1").touch()
@@ -355,7 +376,7 @@ def test_killed_workflow_goes_on(sandbox: Sandbox) -> None:
     result = sandbox.run("toy")  # the same command
     assert result.returncode == 0, result.stderr
     assert sandbox.calls()[5:] == ["3m mazero-1 1"]
-    assert (sandbox.path / "results" / "toy" / "report.md").exists()
+    assert (sandbox.path / "results" / "toy" / "report.html").exists()
     assert (sandbox.path / "results" / "toy" / "figures" / "smac" / "win_rate.png").exists()
     assert sandbox.plan("toy") == {}
 
@@ -383,6 +404,9 @@ def test_the_bare_command_in_a_clone_trains_and_reports(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     root = clone / "results" / "matrix_tiny_maps_matrix_1_seeds_0"
     page = (root / "report.md").read_text(encoding="utf-8")
+    assert (root / "report.html").is_file() and (
+        clone / "results" / "report_scale_tiny_maps_matrix_1_seeds_0.html"
+    ).is_file()
     assert "200 environment steps per run, evaluated every 100 on 2 greedy episodes" in page
     assert (root / "marl_eval" / "matrix.json").is_file() and (clone / "results" / "fig1" / "fig1.png").is_file()
     claims = (clone / "results" / "claims_scale_tiny_maps_matrix_1_seeds_0.md").read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 
 rule collect:
-    """Hold every run against the study and write one tidy table."""
+    """Hold every run against the study; write one tidy table and what it rests on."""
     input:
         runs=lambda wc: [f"{place}/done.json" for place in places(STUDIES[wc.study])],
         study=lambda wc: STUDY_FILES[wc.study],
@@ -10,6 +10,8 @@ rule collect:
     output:
         csv="<results>/{study}/evaluations.csv",
         parquet="<results>/{study}/evaluations.parquet",
+        evidence="<results>/{study}/evidence.json",
+        variant="<results>/{study}/variant.json",
     log:
         "<results>/{study}/logs/collect.log",
     params:
@@ -20,12 +22,12 @@ rule collect:
 
 
 rule tables:
-    """Final and area-under-curve scores, aggregates, comparisons: CSV and Markdown."""
+    """Final and area-under-curve scores, aggregates, comparisons: CSV, Markdown and LaTeX."""
     input:
         "<results>/{study}/evaluations.parquet",
         study=lambda wc: STUDY_FILES[wc.study],
     output:
-        expand("<results>/{{study}}/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]),
+        expand("<results>/{{study}}/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md", "tex"]),
     log:
         "<results>/{study}/logs/tables.log",
     params:
@@ -57,12 +59,12 @@ rule claims:
         tables=[f"{RESULTS}/{study.name}/evaluations.parquet" for study in STUDIES.values() if study.reproduces],
         claims=CLAIMS,
     output:
-        multiext(f"{RESULTS}/{CLAIMS_NAME}", ".csv"),
+        multiext(f"{RESULTS}/{CLAIMS_NAME}", ".csv", ".tex"),
         report(f"{RESULTS}/{CLAIMS_NAME}.md", category="claims", caption="../report/claims.rst"),
     log:
         f"{RESULTS}/{CLAIMS_NAME}.log",
     params:
-        options=variant_options(),
+        options=all_options(),
         studies=STUDIES_DIRECTORY,
         results=lambda wc, output: str(Path(output[0]).parent),
         out=lambda wc, output: str(Path(output[0]).with_suffix("")),

@@ -9,12 +9,17 @@ ROOT = Path(workflow.basedir) if (Path(workflow.basedir) / "workflow").is_dir() 
 sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
 import alone
 from analysis import estimate, store, variants
+from analysis import partial as parts  # Snakemake needs the plain name for itself
 from analysis.study import FIGURES, RESERVED, RUNS, TABLES, Run, Study, StudyError, load_studies
 
 RESULTS = str(config.get("results", "results"))  # --config results=DIR
 STUDIES_DIRECTORY = Path(str(config.get("studies", "workflow/studies")))  # --config studies=DIR
 # What --config makes of every study: another scale, these maps, these seeds, another backend.
 OPTIONS = {name: str(config[name]) for name in variants.OPTIONS if name in config}
+# On request, of studies that are not finished what is finished is drawn, in folders <study>_partial; no run is started.
+PARTIAL = {"true": True, "false": False}.get(str(config.get("partial", False)).lower())
+if PARTIAL is None:
+    sys.exit(f"error: partial must be true or false, got {config['partial']!r}: true draws the runs that are finished")
 # `python` in every command is the interpreter that runs Snakemake, or --config python=FILE. It is no parameter of the rules: a
 # moved environment must not redo finished runs. A prefix replaces Snakemake's strict mode, hence `set`: without pipefail the
 # pipe into `tee` would hide a failed run.
@@ -40,10 +45,25 @@ for fault in FAULTS.values():
 FAULTS |= unfit  # a study that cannot be had so, for want of the map: a fault of that one
 if not FILES:
     sys.exit(f"error: {next(iter(FAULTS.values()))}")
+PARTS: dict[str, str] = {}  # study that is not finished -> what of it is, as command lines carry it (--config partial=true)
+if PARTIAL:
+    for stem, study in [*FILES.items()]:
+        try:
+            found = parts.parts_of(study, parts.finished_runs(study, Path(RESULTS) / study.name))
+        except StudyError as error:  # nothing of it is finished: a fault of that one
+            FAULTS[stem] = error
+            del FILES[stem]
+            continue
+        FILES[stem] = parts.narrowed(study, found)
+        if FILES[stem].part:
+            PARTS[FILES[stem].name] = parts.to_text(found)
+    if not FILES:
+        sys.exit("error: partial=true draws what is finished, and no run of any study is")
 STUDIES = {study.name: study for study in FILES.values()}  # folder under results/ -> study
 STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, study in FILES.items()}
 CLAIMS = str(config.get("claims", ROOT / "workflow" / "claims.yaml"))  # --config claims=FILE
-CLAIMS_NAME = "_".join(["claims", *(re.sub(r"[^A-Za-z0-9]+", "_", f"{name}_{value}") for name, value in OPTIONS.items())])
+SUFFIX = "".join(f"_{re.sub(r'[^A-Za-z0-9]+', '_', f'{name}_{value}')}" for name, value in OPTIONS.items()) + "_partial" * PARTIAL
+CLAIMS_NAME, REPORT_NAME = f"claims{SUFFIX}", f"report{SUFFIX}"
 PLACES: dict[str, tuple[Study, Run]] = {}  # directory of a run -> the first study that asked for it, and what it calls it
 
 
@@ -94,7 +114,7 @@ def budget(wildcards) -> int:
 def outcomes(study: Study) -> list[str]:
     """What a study leaves behind: its report, which needs figures and tables, and its runs in the format of marl-eval."""
     root = f"{RESULTS}/{study.name}"
-    return [f"{root}/report.md", *(f"{root}/marl_eval/{group}.json" for group in study.groups)]
+    return [f"{root}/report.md", f"{root}/report.html", *(f"{root}/marl_eval/{group}.json" for group in study.groups)]
 
 
 def tell_plan(wildcards_of_runs) -> None:
@@ -107,7 +127,9 @@ def tell_plan(wildcards_of_runs) -> None:
 
 
 def warm_up_command(wildcards) -> str:
-    """What compiles the kernels of a study's maps; nothing has to be where all of them are StarCraft's."""
+    """What compiles the kernels of a study's maps; nothing has to be where all of them are StarCraft's, or no run starts."""
+    if wildcards.study in PARTS:
+        return "true"
     groups = [group for group in STUDIES[wildcards.study].groups.values() if group.backend != "smac"]
     maps = [f"--map {name}" for group in groups for name in group.maps]
     return " ".join(["python -m mazero warmup", *maps]) if maps else "true"
@@ -118,9 +140,15 @@ def variant_options() -> str:
     return " ".join(f"--{name} {shlex.quote(value)}" for name, value in OPTIONS.items())
 
 
+def all_options() -> str:
+    """The same, of commands about all studies: whether parts count too."""
+    return f"{variant_options()}{' --partial' * PARTIAL}".strip()
+
+
 def study_options(wildcards) -> str:
-    """Options that tell `python -m analysis` which study file, and what was made of it."""
-    return f"--study {shlex.quote(STUDY_FILES[wildcards.study])} {variant_options()}".rstrip()
+    """Options that tell `python -m analysis` which study file, what was made of it, and which part is drawn."""
+    part = f"--partial {shlex.quote(PARTS[wildcards.study])}" if wildcards.study in PARTS else ""
+    return f"--study {shlex.quote(STUDY_FILES[wildcards.study])} {variant_options()} {part}".strip()
 
 
 pathvars:

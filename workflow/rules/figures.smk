@@ -1,10 +1,10 @@
-# The table -> figures per group -> one report; and Fig. 1, which needs no run.
+# The table -> figures per group, films -> one report a study, and one of all; and Fig. 1, which needs no run.
 
 
 rule fig1:
     """The bandit of Fig. 1: behaviour cloning against AWPO, exact."""
     output:
-        multiext("<results>/fig1/fig1", ".png", ".pdf"),
+        multiext("<results>/fig1/fig1", ".png", ".pdf", ".svg"),
         "<results>/fig1/curves.csv",
     log:
         "<results>/fig1/fig1.log",
@@ -26,7 +26,7 @@ rule figures:
             subcategory="{group}",
             caption="../report/figures.rst",
         ),
-        expand("<results>/{{study}}/figures/{{group}}/{figure}.pdf", figure=FIGURES),
+        expand("<results>/{{study}}/figures/{{group}}/{figure}.{suffix}", figure=FIGURES, suffix=["pdf", "svg"]),
     log:
         "<results>/{study}/logs/figures_{group}.log",
     params:
@@ -47,7 +47,7 @@ rule over_paper:
             category="{study}",
             caption="../report/over_paper.rst",
         ),
-        "<results>/{study}/figures/over_paper.pdf",
+        multiext("<results>/{study}/figures/over_paper", ".pdf", ".svg"),
     log:
         "<results>/{study}/logs/over_paper.log",
     params:
@@ -57,22 +57,64 @@ rule over_paper:
         "python -m analysis over_paper {params.root:q} {params.study} > {log:q} 2>&1"
 
 
+rule films:
+    """A battle that MAZero wins and one that it loses, on each map that can be filmed; the list says why others are not."""
+    input:
+        runs=lambda wc: [f"{place}/done.json" for place in places(STUDIES[wc.study])],
+    output:
+        "<results>/{study}/films/films.json",
+    log:
+        "<results>/{study}/logs/films.log",
+    params:
+        study=study_options,
+        root=lambda wc: f"{RESULTS}/{wc.study}",
+    shell:
+        "NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 "
+        "python -m analysis films {params.root:q} {params.study} > {log:q} 2>&1"
+
+
 rule report:
-    """One Markdown page that shows the figures and tables and says what they rest on."""
+    """One page that shows figures and tables and says what they rest on: Markdown, and HTML with all of it inside."""
     input:
         "<results>/{study}/evaluations.parquet",
+        "<results>/{study}/evidence.json",
+        "<results>/{study}/films/films.json",
         lambda wc: expand(
-            f"{RESULTS}/{wc.study}/figures/{{group}}/{{figure}}.png", group=STUDIES[wc.study].groups, figure=FIGURES
+            f"{RESULTS}/{wc.study}/figures/{{group}}/{{figure}}.{{suffix}}",
+            group=STUDIES[wc.study].groups,
+            figure=FIGURES,
+            suffix=["png", "svg"],
         ),
-        lambda wc: [f"{RESULTS}/{wc.study}/figures/over_paper.png"] if STUDIES[wc.study].over_paper else [],
+        lambda wc: [f"{RESULTS}/{wc.study}/figures/over_paper.svg"] if STUDIES[wc.study].over_paper else [],
         expand("<results>/{{study}}/tables/{table}.md", table=TABLES),
         study=lambda wc: STUDY_FILES[wc.study],
+        claims=CLAIMS,
     output:
         "<results>/{study}/report.md",
+        report("<results>/{study}/report.html", category="{study}", caption="../report/report.rst"),
     log:
         "<results>/{study}/logs/report.log",
     params:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
     shell:
-        "python -m analysis report {params.root:q} {params.study} > {log:q} 2>&1"
+        "python -m analysis report {params.root:q} {params.study} --claims {input.claims:q} > {log:q} 2>&1"
+
+
+rule overview:
+    """All studies on one page, the claims first."""
+    input:
+        [f"{RESULTS}/{study.name}/report.html" for study in STUDIES.values() if study.reproduces],
+        rules.fig1.output,
+        claims=CLAIMS,
+    output:
+        report(f"{RESULTS}/{REPORT_NAME}.html", category="claims", caption="../report/overview.rst"),
+    log:
+        f"{RESULTS}/{REPORT_NAME}.log",
+    params:
+        options=all_options(),
+        studies=STUDIES_DIRECTORY,
+        results=lambda wc, output: str(Path(output[0]).parent),
+    shell:
+        "python -m analysis.overview --claims {input.claims:q} --studies {params.studies:q} --results {params.results:q}"
+        " --out {output:q} {params.options} > {log:q} 2>&1"
