@@ -303,7 +303,8 @@ def test_failed_run_keeps_its_files_and_is_the_only_one_done_again(sandbox: Sand
     assert "Error in rule train" in first.stderr  # the exit code of training is not hidden by the pipe into its log
     assert "MissingOutputException" not in first.stderr
     assert sandbox.calls()[0] == "warmup 3m"
-    assert sorted(sandbox.calls()[1:]) == ["3m mazero-0 1", "3m mazero-1 1", "3m no_awpo-0 1", "3m no_awpo-1 1"]
+    once = ["3m mazero-0 1", "3m mazero-1 1", "3m no_awpo-0 1"]
+    assert sorted(sandbox.calls()[1:]) == [*once, *3 * ["3m no_awpo-1 1"]]  # which is tried three times
     assert "3m mazero-0 starts" in first.stdout + first.stderr  # a line of the run reaches the terminal ...
     assert Path(f"{other}.log").read_text(encoding="utf-8") == "3m mazero-0 starts\n"  # ... and its log
     assert (failed / "metrics.jsonl").exists()  # what the next attempt goes on from
@@ -313,7 +314,7 @@ def test_failed_run_keeps_its_files_and_is_the_only_one_done_again(sandbox: Sand
     (sandbox.path / "fail" / "no_awpo-1").unlink()
     second = sandbox.run(TABLE)
     assert second.returncode == 0, second.stderr
-    assert sandbox.calls()[5:] == ["3m no_awpo-1 1"]
+    assert sandbox.calls()[7:] == ["3m no_awpo-1 1"]
     assert "3m no_awpo-1 goes on" in second.stdout + second.stderr
     assert (sandbox.path / "results" / "toy" / "evaluations.csv").exists()
 
@@ -382,16 +383,14 @@ def test_killed_workflow_goes_on(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.slow
-def test_lint_finds_nothing_but_the_missing_conda_environments(tmp_path: Path) -> None:
-    """One environment serves all rules (environment.yml, requirements.lock); rules have none of their own."""
+def test_lint_finds_nothing(tmp_path: Path) -> None:
     result = subprocess.run(
         [*SNAKEMAKE, "--lint", "--config", STUDIES],
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
-    findings = re.findall(r"^    \* (.*)$", result.stdout + result.stderr, flags=re.MULTILINE)
-    assert set(findings) <= {"Specify a conda environment or container for each rule.:"}
+    assert result.returncode == 0 and "Congratulations" in result.stdout + result.stderr, result.stderr
 
 
 @pytest.mark.slow

@@ -14,6 +14,12 @@ rule collect:
         variant="<results>/{study}/variant.json",
     log:
         "<results>/{study}/logs/collect.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
@@ -30,6 +36,12 @@ rule tables:
         expand("<results>/{{study}}/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md", "tex"]),
     log:
         "<results>/{study}/logs/tables.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
@@ -46,6 +58,12 @@ rule export:
         "<results>/{study}/marl_eval/{group}.json",
     log:
         "<results>/{study}/logs/export_{group}.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
@@ -63,6 +81,12 @@ rule claims:
         report(f"{RESULTS}/{CLAIMS_NAME}.md", category="claims", caption="../report/claims.rst"),
     log:
         f"{RESULTS}/{CLAIMS_NAME}.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         options=all_options(),
         studies=STUDIES_DIRECTORY,

@@ -5,15 +5,19 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.settings.types import DeploymentMethod
+
 ROOT = Path(workflow.basedir) if (Path(workflow.basedir) / "workflow").is_dir() else Path(workflow.basedir).parent
 sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
 import alone
 from analysis import estimate, store, variants
 from analysis import partial as parts  # Snakemake needs the plain name for itself
+from analysis.resources import SHORT_SECONDS, is_short, memory_mb, runtime_minutes
 from analysis.study import FIGURES, RESERVED, RUNS, TABLES, Run, Study, StudyError, load_studies
 
 RESULTS = str(config.get("results", "results"))  # --config results=DIR
-STUDIES_DIRECTORY = Path(str(config.get("studies", "workflow/studies")))  # --config studies=DIR
+# --config studies=DIR
+STUDIES_DIRECTORY = Path(str(config.get("studies", os.path.relpath(ROOT / "workflow" / "studies"))))
 # What --config makes of every study: another scale, these maps, these seeds, another backend.
 OPTIONS = {name: str(config[name]) for name in variants.OPTIONS if name in config}
 # On request, of studies that are not finished what is finished is drawn, in folders <study>_partial; no run is started.
@@ -21,18 +25,32 @@ PARTIAL = {"true": True, "false": False}.get(str(config.get("partial", False)).l
 if PARTIAL is None:
     sys.exit(f"error: partial must be true or false, got {config['partial']!r}: true draws the runs that are finished")
 # `python` in every command is the interpreter that runs Snakemake, or --config python=FILE. It is no parameter of the rules: a
-# moved environment must not redo finished runs. A prefix replaces Snakemake's strict mode, hence `set`: without pipefail the
-# pipe into `tee` would hide a failed run.
-PYTHON_DIRECTORY = Path(str(config.get("python", sys.executable))).parent
+# moved environment must not redo finished runs. With --sdm conda it is that of environment.yml. A prefix replaces Snakemake's strict mode, hence `set`: without pipefail the
+# pipe into `tee` would hide a failed run. The packages are found in whatever folder Snakemake works (--directory).
+BY_CONDA = "python" not in config and DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+PYTHON_DIRECTORY = "" if BY_CONDA else f"{Path(str(config.get('python', sys.executable))).parent}:"
 # On request (--config tensorboard=true) every run writes TensorBoard events beside its metrics: no parameter either.
 TENSORBOARD = "--tensorboard" if config.get("tensorboard") else ""
 shell.prefix(
-    f"set -euo pipefail; export PATH={shlex.quote(str(PYTHON_DIRECTORY))}:$PATH; TENSORBOARD={shlex.quote(TENSORBOARD)}; "
+    f"set -euo pipefail; export PATH={shlex.quote(PYTHON_DIRECTORY)}$PATH TENSORBOARD={shlex.quote(TENSORBOARD)}"
+    f" PYTHONPATH={shlex.quote(str(ROOT))}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
+
+# Runs estimated below it share jobs of a cluster: --config short_runs=SECONDS, 0 gives each its own.
+try:
+    SHORT_RUNS = float(config.get("short_runs", SHORT_SECONDS))
+except ValueError:
+    sys.exit(f"error: short_runs must be seconds, got {config['short_runs']!r}: 0 gives every run a job of its own")
+
+# A job that fails, perhaps because its machine did, is tried again, by the Snakemake that was started: those inside a cluster's
+# jobs would each try again too.
+RETRIES = 1 if workflow.is_main_process else 0
 
 # Wildcards and the names of Snakemake's own path variables cannot be told from such a folder's name.
 if RESULTS.startswith("-") or set(RESULTS) & set("{}<>*?\n\r\0"):
-    sys.exit(f"error: results must be a folder's name without {{}}<>*?, line breaks and a leading -, got {RESULTS!r}: choose another")
+    sys.exit(
+        f"error: results must be a folder's name without {{}}<>*?, line breaks and a leading -, got {RESULTS!r}: choose another"
+    )
 
 
 try:
@@ -62,9 +80,11 @@ if PARTIAL:
 STUDIES = {study.name: study for study in FILES.values()}  # folder under results/ -> study
 STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, study in FILES.items()}
 CLAIMS = str(config.get("claims", ROOT / "workflow" / "claims.yaml"))  # --config claims=FILE
-SUFFIX = "".join(f"_{re.sub(r'[^A-Za-z0-9]+', '_', f'{name}_{value}')}" for name, value in OPTIONS.items()) + "_partial" * PARTIAL
+SUFFIX = "".join(f"_{re.sub(r'[^A-Za-z0-9]+', '_', f'{name}_{value}')}" for name, value in OPTIONS.items())
+SUFFIX += "_partial" * PARTIAL
 CLAIMS_NAME, REPORT_NAME = f"claims{SUFFIX}", f"report{SUFFIX}"
-PLACES: dict[str, tuple[Study, Run]] = {}  # directory of a run -> the first study that asked for it, and what it calls it
+# Directory of a run -> the first study that asked for it, and what it calls it.
+PLACES: dict[str, tuple[Study, Run]] = {}
 
 
 def either(names) -> str:
@@ -109,6 +129,16 @@ def budget(wildcards) -> int:
     """Environment steps of a run."""
     study, run = asked_for(run_directory(wildcards))
     return study.groups[run.group].env_steps
+
+
+def growing(amount: int):
+    """An amount of a resource that grows with each attempt, for rules that make no runs."""
+    return lambda wildcards, attempt: attempt * amount
+
+
+def group_of(wildcards) -> str | None:
+    """The group of a run on a cluster: `short`, or none for a run that has a job of its own."""
+    return "short" if is_short(*asked_for(run_directory(wildcards)), seconds=SHORT_RUNS) else None
 
 
 def outcomes(study: Study) -> list[str]:
@@ -169,6 +199,7 @@ for stem, fault in FAULTS.items():
         continue
 
     rule:
-        name: stem
+        name:
+            stem
         input:
             lambda wc, fault=fault: sys.exit(f"error: {fault}"),

@@ -8,6 +8,12 @@ rule fig1:
         "<results>/fig1/curves.csv",
     log:
         "<results>/fig1/fig1.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         folder=lambda wc, output: str(Path(output[0]).parent),
     shell:
@@ -29,6 +35,12 @@ rule figures:
         expand("<results>/{{study}}/figures/{{group}}/{figure}.{suffix}", figure=FIGURES, suffix=["pdf", "svg"]),
     log:
         "<results>/{study}/logs/figures_{group}.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
@@ -50,6 +62,12 @@ rule over_paper:
         multiext("<results>/{study}/figures/over_paper", ".pdf", ".svg"),
     log:
         "<results>/{study}/logs/over_paper.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
@@ -65,6 +83,12 @@ rule films:
         "<results>/{study}/films/films.json",
     log:
         "<results>/{study}/logs/films.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
@@ -94,6 +118,12 @@ rule report:
         report("<results>/{study}/report.html", category="{study}", caption="../report/report.rst"),
     log:
         "<results>/{study}/logs/report.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=study_options,
         root=lambda wc: f"{RESULTS}/{wc.study}",
@@ -111,6 +141,12 @@ rule overview:
         report(f"{RESULTS}/{REPORT_NAME}.html", category="claims", caption="../report/overview.rst"),
     log:
         f"{RESULTS}/{REPORT_NAME}.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         options=all_options(),
         studies=STUDIES_DIRECTORY,

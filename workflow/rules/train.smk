@@ -12,13 +12,18 @@ rule warm_up:
         touch("<results>/{study}/.warmup.done"),
     log:
         "<results>/{study}/logs/warmup.log",
+    priority: 10**9
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores or 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         command=warm_up_command,
-    priority: 10**9
-    threads: workflow.cores or 1
     shell:
-        "NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 "
-        "{params.command} > {log:q} 2>&1"
+        "NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 {params.command} > {log:q} 2>&1"
 
 
 rule train:
@@ -33,15 +38,22 @@ rule train:
         "<results>/runs/{backend}/{map}/{variant}/seed={seed}.log",
     benchmark:
         "<results>/runs/{backend}/{map}/{variant}/seed={seed}.tsv"
+    # Longest first, so that short runs fill the gaps at the end.
+    priority: budget
+    # A run that was killed, or that ran into a limit, goes on from its checkpoint.
+    retries: 2 * RETRIES
+    # Of use on a cluster alone (profiles/slurm): runs of seconds share a job.
+    group:
+        group_of
+    conda:
+        "../../environment.yml"
+    threads: lambda wc: asked_for(run_directory(wc))[0].threads
+    resources:
+        mem_mb=lambda wc, attempt: memory_mb(*asked_for(run_directory(wc)), attempt=attempt),
+        runtime=lambda wc, attempt: runtime_minutes(*asked_for(run_directory(wc)), attempt=attempt),
     params:
         command=lambda wc, output: train_command(wc),
         directory=lambda wc, output: str(Path(output[0]).parent),
-    # Longest first, so that short runs fill the gaps at the end.
-    priority: budget
-    threads: lambda wc: asked_for(run_directory(wc))[0].threads
-    resources:
-        mem_mb=2000,
-        runtime=24 * 60,
     shell:
         "NUMBA_NUM_THREADS={threads} OMP_NUM_THREADS={threads} "
         "python -m {params.command} --out {params.directory:q} --threads {threads} --progress lines $TENSORBOARD"
