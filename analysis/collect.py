@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import expected, store
+from analysis import expected, job_cost, store
 from analysis.study import Group, Run, Study, StudyError
 from training import identity
 from training.files import replacing
@@ -49,6 +49,7 @@ COLUMNS = (
     "absolute_win_rate",
     "absolute_return_mean",
     "policy_win_rate",  # of the same evaluation played without search; NaN for learners that play in one way only
+    *job_cost.COLUMNS,  # the same in all rows of a run
 )
 RECORD = COLUMNS[9:19]
 ABSOLUTE = dict(zip(COLUMNS[19:23], ("mark", "num_episodes", "win_rate", "return_mean"), strict=True))
@@ -99,7 +100,8 @@ def read(path: Path, study: Study) -> pd.DataFrame:
 
     Labels are taken from the study file, so that a renamed legend needs no new collection. In a table older than the
     column `unit_data`, runs of the simulator get `SUPERSEDED`; in one older than the absolute metric or than the column
-    `policy_win_rate` these are NaN; one older than the column `preset` gets the study's.
+    `policy_win_rate` these are NaN, as is what a job took; one older than the column `preset` gets the
+    study's.
     Raises: StudyError if the file is missing, lacks columns, if its runs and marks are not those of the study, or if a
       group has runs with different unit data.
     """
@@ -111,6 +113,8 @@ def read(path: Path, study: Study) -> pd.DataFrame:
         frame.insert(frame.columns.get_loc("backend") + 1, "unit_data", frame["backend"].map(_unnamed))
     if BARE not in frame.columns:
         frame = frame.assign(**{BARE: np.nan})
+    if not set(job_cost.COLUMNS) & set(frame.columns):
+        frame = frame.assign(**dict.fromkeys(job_cost.COLUMNS, np.nan))
     if not set(ABSOLUTE) & set(frame.columns):
         frame = frame.assign(**dict.fromkeys(ABSOLUTE, np.nan))
     if "preset" not in frame.columns and {"group", "algorithm", "label"} <= set(frame.columns):
@@ -246,9 +250,10 @@ def _rows(study: Study, run: Run, directory: Path) -> Iterable[dict[str, Any]]:
         )
     _check_records(directory, config)
     fixed |= {column: absolute[name] for column, name in ABSOLUTE.items()}
+    cost = job_cost.read(directory.with_name(f"{directory.name}.tsv"))
     for record in records:
         numbers = {key: int(record[key]) if key in INTEGERS else float(record[key]) for key in RECORD}
-        yield {**fixed, **numbers, BARE: float(record.get(BARE, np.nan))}
+        yield {**fixed, **numbers, BARE: float(record.get(BARE, np.nan)), **cost}
 
 
 def _unnamed(backend: str) -> str:
