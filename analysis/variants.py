@@ -104,7 +104,7 @@ def on_maps(study: Study, maps: Sequence[str]) -> Study:
 def with_seeds(study: Study, seeds: tuple[int, ...]) -> Study:
     """These seeds in every group."""
     groups = {key: replace(group, seeds=seeds) for key, group in study.groups.items()}
-    name = f"{study.name}_seeds_{'_'.join(map(str, seeds))}"
+    name = f"{study.name}_seeds_{_in_words(seeds)}"
     return study if groups == study.groups else replace(study, name=name, seeds=seeds, groups=groups)
 
 
@@ -119,6 +119,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise StudyError(f"seeds must be different, got {text!r}")
     return tuple(seeds)
+
+
+def _in_words(seeds: Sequence[int]) -> str:
+    """(7, 0, 1, ..., 199) -> "7_0_to_199": a range is no longer than its ends, for the sake of folder names."""
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return "_".join(f"{part[0]}_to_{part[-1]}" if len(part) > 2 else "_".join(map(str, part)) for part in parts)
 
 
 def _of_the_paper(group: Group) -> Group:

@@ -101,6 +101,11 @@ def test_a_map_that_no_study_has_is_refused_and_one_that_some_have_leaves_the_ot
         variants({"toy": study, "games": games}, maps="8m,3mm")
 
 
+def test_many_seeds_make_no_long_name(study: Study) -> None:
+    """A folder's name may have 255 bytes."""
+    assert variant(study, seeds="900,0-199,300-301").name == "toy_seeds_900_0_to_199_300_301"
+
+
 def test_seeds_as_yaml_gives_them() -> None:
     assert parse_seeds("3") == (3,) and parse_seeds("0,4-6, 2") == (0, 4, 5, 6, 2)
 
