@@ -8,7 +8,7 @@ STUDY ?= quickstart
 # One core per training run: every run gets one thread, Snakemake starts as many runs as there are cores.
 ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help setup reproduce study progress test test-slow test-durability test-mutants test-gpu test-starcraft lint bench clean
+.PHONY: help setup reproduce study progress test test-slow test-durability test-mutants test-gpu test-starcraft test-slurm lint bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -54,8 +54,14 @@ test-gpu: $(STAMP) ## needs a CUDA device
 test-starcraft: $(STAMP) ## needs StarCraft II and the smac package
 	$(ENV) $(BIN)/python -m pytest -q -m starcraft
 
+test-slurm: $(STAMP) ## a study on a Slurm of this machine, with jobs that are killed; installs Debian packages, needs root
+	tests/slurm/daemons.sh install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-slurm.lock
+	$(ENV) tests/slurm/daemons.sh run $(BIN)/python -m pytest -q -m slurm tests/slurm
+
 lint: $(STAMP) ## style and types
 	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 
 bench: $(STAMP) ## throughput of environments, search and learning on one core
