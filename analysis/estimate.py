@@ -24,13 +24,14 @@ import pandas as pd
 
 from analysis import store
 from analysis.costs import DATA
+from analysis.memory import memory_mb
 from analysis.study import STUDIES, Run, Study, StudyError, load_studies
 from analysis.variants import add_flags, options, variants
 
 SIZES = DATA.with_name("map_sizes.csv")
 FIXED_WORK_SECONDS = 0.11  # CPU seconds of `fixed_work` on the machine that data/costs.csv is of
 START_SECONDS = 10.0  # of a run: imports, the evaluation before the first step, the absolute metric
-MEMORY_MB, DISK_MB = 2000, 30  # of a run: what its job declares, and a run of 30,000 steps with its checkpoint
+DISK_MB = 30  # of a run of 30,000 steps with its checkpoint
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Line:
     finished: int
     seconds: float  # of the runs that are left
     longest: float
+    memory_mb: int  # of the run that takes most, of those that are left
 
 
 def plan(runs: Iterable[tuple[Study, Run]], results: Path, *, slowness: float) -> list[Line]:
@@ -53,6 +55,7 @@ def plan(runs: Iterable[tuple[Study, Run]], results: Path, *, slowness: float) -
     seen: set[Path] = set()
     seconds: dict[str, list[float]] = {}
     finished: dict[str, int] = {}
+    most: dict[str, int] = {}
     for study, run in runs:
         directory = store.directory(study, run)
         if directory in seen:
@@ -63,9 +66,11 @@ def plan(runs: Iterable[tuple[Study, Run]], results: Path, *, slowness: float) -
             seconds.setdefault(study.name, [])
         else:
             seconds.setdefault(study.name, []).append(slowness * run_seconds(study, run))
+            most[study.name] = max(most.get(study.name, 0), memory_mb(study, run))
     return [
-        Line(name, len(left) + finished.get(name, 0), finished.get(name, 0), sum(left), max(left, default=0.0))
+        Line(name, len(left) + done, done, sum(left), max(left, default=0.0), most.get(name, 0))
         for name, left in seconds.items()
+        for done in [finished.get(name, 0)]
     ]
 
 
@@ -80,13 +85,14 @@ def render(lines: list[Line], *, cores: int, slowness: float) -> str:
     hours, longest = sum(line.seconds for line in lines) / 3600, max((line.longest for line in lines), default=0.0)
     rows.append(f"{'in all':<24}{runs:>6}{finished:>10}{hours:>12.1f}{_duration(longest):>13}")
     left, side = runs - finished, min(cores, runs - finished)
+    most = max((line.memory_mb for line in lines), default=0)
     wall = max(hours / max(1, cores), longest / 3600)
     return "\n".join(
         [
             head,
             *rows,
-            f"{cores} cores: about {wall:.1f} hours, up to {side * MEMORY_MB / 1000:.0f} GB of memory"
-            f" ({MEMORY_MB:,} MB a run as declared; value-based runs of many agents may take more), about"
+            f"{cores} cores: about {wall:.1f} hours, up to {side * most / 1000:.0f} GB of memory"
+            f" (the largest run {most:,} MB; --resources mem_mb=MB sets a limit to all at once), about"
             f" {left * DISK_MB / 1000:.1f} GB of disk.",
             f"From finished runs (analysis/data/costs.csv), maps without one by their number of agents; fixed work"
             f" takes {slowness:.2f} times as long here as where those were made.\n",

@@ -9,6 +9,7 @@ import pytest
 
 import envs
 from analysis import collect, costs, estimate
+from analysis.memory import memory_mb
 from analysis.store import place
 from analysis.study import STUDIES, Study, load_study
 from tests.analysis.synthetic import make_runs, make_study, study_document
@@ -67,11 +68,12 @@ def test_the_plan_counts_a_shared_run_once_and_no_finished_one(tmp_path: Path) -
     start = estimate.START_SECONDS
     expected = [5 * start + 0.4 * (3 * 10 + 2), 3 * start + 0.4 * (2 * 10 + 1)]
     assert [line.seconds / 2 for line in lines] == pytest.approx(expected)
+    assert [line.memory_mb for line in lines] == [max(memory_mb(s, run) for s, run in pairs)] * 2
     assert [line.longest / 2 for line in lines] == pytest.approx([start + 4.0, start + 4.0])
 
 
 def test_the_table_for_the_terminal() -> None:
-    lines = [estimate.Line("fig3", 300, 10, 36_000.0, 7_200.0), estimate.Line("matrix", 10, 0, 360.0, 90.0)]
+    lines = [estimate.Line("fig3", 300, 10, 36_000.0, 7_200.0, 2000), estimate.Line("matrix", 10, 0, 360.0, 90.0, 700)]
     text = estimate.render(lines, cores=4, slowness=1.25)
     assert text.splitlines()[:4] == [
         "study                     runs  finished  core hours  longest run",
@@ -80,7 +82,7 @@ def test_the_table_for_the_terminal() -> None:
         "in all                     310        10        10.1        2.0 h",
     ]
     assert "4 cores: about 2.5 hours, up to 8 GB of memory" in text and "about 9.0 GB of disk" in text
-    assert "1.25 times as long here" in text
+    assert "1.25 times as long here" in text and "(the largest run 2,000 MB; " in text
     # Many cores do not make the longest run shorter.
     assert "500 cores: about 2.0 hours, up to 600 GB" in estimate.render(lines, cores=500, slowness=1.0)
 

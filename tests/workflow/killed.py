@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -87,9 +88,17 @@ def wait_for(happens: Callable[[], bool], workflow: subprocess.Popen[bytes], wha
 
 
 def in_the_middle(place: Path) -> bool:
-    """Whether a run has saved a checkpoint and is beyond the mark at which it is to be killed."""
-    metrics = place / "metrics.jsonl"
-    return (place / "checkpoint.pt").exists() and f'"mark": {KILL_AT}' in metrics.read_text(encoding="utf-8")
+    """Whether a run is beyond the mark at which it is to be killed, and has saved a checkpoint since its last mark."""
+    metrics, saved = place / "metrics.jsonl", place / "checkpoint.pt"
+    if not saved.exists() or f'"mark": {KILL_AT}' not in metrics.read_text(encoding="utf-8"):
+        return False
+    return saved.stat().st_mtime_ns > metrics.stat().st_mtime_ns
+
+
+def resumed_at(place: Path) -> int:
+    """Environment steps at which a run went on, by its log. Fails if it did not, or more than once."""
+    (steps,) = re.findall(r"^resuming \S+ at (\d+) environment steps$", Path(f"{place}.log").read_text("utf-8"), re.M)
+    return int(steps)
 
 
 def trainer(folder: Path, place: Path) -> psutil.Process:

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.killed import DEADLINE, KILL_AT, Folder, assert_same, in_the_middle, trainer, wait_for
+from tests.workflow.killed import (
+    DEADLINE,
+    KILL_AT,
+    MARKS,
+    Folder,
+    assert_same,
+    in_the_middle,
+    resumed_at,
+    trainer,
+    wait_for,
+)
 
 
 @pytest.mark.slow
@@ -24,6 +34,6 @@ def test_a_killed_job_leaves_the_tables_of_one_never_killed(tmp_path: Path) -> N
             workflow.terminate()
     assert workflow.returncode == 0, told.decode()
     assert b"Trying to restart job" in told
-    assert Path(f"{place}.log").read_text(encoding="utf-8").count("resuming ") == 1
+    assert KILL_AT <= resumed_at(place) < MARKS[-1]
     subprocess.run(folder.command("unkilled"), cwd=tmp_path, check=True, capture_output=True)
     assert_same(folder.outcome("results"), folder.outcome("unkilled"))

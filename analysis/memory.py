@@ -1,0 +1,96 @@
+"""How much memory a run takes: that of the program, of what the learner keeps and of one update.
+
+It follows from the sizes of the map's observations (`data/step_sizes.csv`) and the run's settings. Factors are fitted
+to peaks of resident memory that were measured here (`tests/analysis/test_memory.py` holds the estimate against them).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+from analysis import expected
+from analysis.costs import DATA
+from analysis.study import Run, Study
+
+SIZES = DATA.with_name("step_sizes.csv")
+UNKNOWN_MB = 4000  # a map whose sizes are not in the table
+PROGRAM_MB = 500  # interpreter, torch, compiled kernels
+SPARE = 4 / 3
+FLOAT = 4  # bytes
+# Bytes held for each byte of what a learner keeps: arrays grow by copying, and freed memory stays with the process.
+RING_FACTOR, REPLAY_FACTOR = 2.6, 1.6
+# Floats of one agent and step in an update, beside the observation: hidden layers and their gradients.
+MAZERO_FLOATS, VALUE_BASED_FLOATS = 2000, 800
+EPISODES_AT_ONCE = 32  # trees that are searched side by side in an evaluation
+ROLLOUT_FACTOR = 4.0  # copies of a MAPPO round in an update of one minibatch
+
+
+def memory_mb(study: Study, run: Run) -> int:
+    """Memory to keep free for a run, MB, in steps of 100: a third more than estimated, `UNKNOWN_MB` for an unknown map.
+
+    Raises: StudyError as `expected.record`.
+    """
+    settings = expected.record(study, run)["config"]
+    if run.map not in _sizes():
+        return UNKNOWN_MB
+    return 100 * math.ceil(SPARE * peak_mb(settings, run.map, study.groups[run.group].env_steps) / 100)
+
+
+def peak_mb(settings: Mapping[str, Any], name: str, env_steps: int) -> float:
+    """Largest resident memory of a run, MB, as estimated.
+
+    Args: settings: the run's resolved ones (`config` of its record).    name: of a map in `data/step_sizes.csv`.
+    """
+    size = _sizes()[name]
+    if "replay" in settings:
+        held = _mazero_bytes(settings, size, env_steps)
+    elif "capacity_episodes" in settings["learning"]:
+        held = _value_based_bytes(settings, size, env_steps)
+    else:
+        held = _policy_gradient_bytes(settings, size)
+    return PROGRAM_MB + held / 1e6
+
+
+def _mazero_bytes(settings: Mapping[str, Any], size: Mapping[str, float], env_steps: int) -> float:
+    """A replay of transitions with their searches, a batch of unrolled positions, and the trees of their searches."""
+    n, search, replay, network = size["agents"], settings["search"], settings["replay"], settings["network"]
+    obs = size[f"obs_{settings['self_play']['observation']}"]
+    searches = search["num_sampled_actions"] * (2 * n + 3 * FLOAT)  # joint actions as int16; visits, values and weights
+    row = n * (FLOAT * obs + size["actions"] + 2) + searches + 10 * FLOAT
+    kept = min(env_steps, replay["capacity"] or env_steps)
+    rows = settings["optimiser"]["batch_size"] * (settings["targets"]["unroll_steps"] + 1)
+    trees = max(EPISODES_AT_ONCE, settings["targets"]["reanalyze_ratio"] * rows)
+    update = rows * (2 * network["stacked_observations"] * obs + MAZERO_FLOATS)  # stacked, and before that
+    return REPLAY_FACTOR * kept * row + n * FLOAT * (
+        update + trees * (search["num_simulations"] + 1) * network["hidden_size"]
+    )
+
+
+def _value_based_bytes(settings: Mapping[str, Any], size: Mapping[str, float], env_steps: int) -> float:
+    """A ring of episodes and a batch of them, of half the longest length."""
+    n, learning = size["agents"], settings["learning"]
+    obs = size[f"obs_{settings['rollout']['observation']}"]
+    row = n * (FLOAT * obs + size["actions"] + 1) + FLOAT * (size["state"] + 1)
+    length = size["episode_limit"] / 2
+    kept = min(env_steps, learning["capacity_episodes"] * length)
+    rows = learning["batch_episodes"] * length
+    return RING_FACTOR * kept * row + rows * n * FLOAT * (obs + VALUE_BASED_FLOATS)
+
+
+def _policy_gradient_bytes(settings: Mapping[str, Any], size: Mapping[str, float]) -> float:
+    """One round of steps."""
+    rollout = settings["rollout"]
+    rows = rollout["num_envs"] * rollout["steps"] * size["agents"]
+    seen = size[f"obs_{rollout['observation']}"] + max(size["agent_state"], size["state"] + size["agents"])
+    return ROLLOUT_FACTOR * rows * FLOAT * (seen + settings["network"]["hidden_size"])
+
+
+@cache
+def _sizes() -> dict[str, dict[str, float]]:
+    """Map -> agents, actions, lengths of an agent's observation by family, of the state, of a critic's input; steps."""
+    return pd.read_csv(SIZES).set_index("map").to_dict("index")
