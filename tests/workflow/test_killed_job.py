@@ -24,7 +24,7 @@ from tests.workflow.killed import (
 @pytest.mark.slow
 def test_a_killed_job_leaves_the_tables_of_one_never_killed(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
-    place = folder.place("mazero", 0, "results")
+    place = folder.place("mazero", "results")
     with subprocess.Popen(folder.command("results"), cwd=tmp_path, stderr=subprocess.PIPE) as workflow:
         try:
             wait_for(lambda: in_the_middle(place), workflow, f"mark {KILL_AT}")
