@@ -65,5 +65,3 @@ def test_options_may_stand_in_a_file_of_the_working_directory() -> None:
     assert result.returncode == 0, result.stderr
     output = result.stdout + result.stderr
     assert planned(output)["train"] == 5 and "results/matrix_tiny_maps_matrix_1_seeds_0/report.md" in output
-    more = subprocess.run([*command, "matrix", "--config", "seeds=0,1"], cwd=ROOT, capture_output=True, text=True)
-    assert planned(more.stdout + more.stderr)["train"] == 10  # what the command line says goes before
