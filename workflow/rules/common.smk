@@ -153,7 +153,8 @@ def tell_plan(wildcards_of_runs) -> None:
     if runs:
         machine = estimate.slowness(min(workflow.cores or 1, os.cpu_count() or 1))
         lines = estimate.plan(runs, Path(RESULTS), slowness=machine)
-        print(estimate.render(lines, cores=workflow.cores or 1, slowness=machine), file=sys.stderr)
+        at_once = workflow.cores if workflow.local_exec else workflow.nodes  # cores, or jobs of a cluster
+        print(estimate.render(lines, cores=at_once or 1, slowness=machine), file=sys.stderr)
 
 
 def warm_up_command(wildcards) -> str:
