@@ -63,7 +63,9 @@ for fault in FAULTS.values():
 FAULTS |= unfit  # a study that cannot be had so, for want of the map: a fault of that one
 if not FILES:
     sys.exit(f"error: {next(iter(FAULTS.values()))}")
-PARTS: dict[str, str] = {}  # study that is not finished -> what of it is, as command lines carry it (--config partial=true)
+PARTS: dict[str, str] = (
+    {}
+)  # study that is not finished -> what of it is, as command lines carry it (--config partial=true)
 if PARTIAL:
     for stem, study in [*FILES.items()]:
         try:
