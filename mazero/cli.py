@@ -180,8 +180,7 @@ def _load(arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: in
     observation = config.self_play.observation
     options = evaluation_options(arguments, record, observation=observation)
     env = make_env(record["map"], options, backend=record["backend"], num_envs=num_envs, observation=observation)
-    info = env.info
-    network = MAZeroNetwork(config.network, obs_size=info.obs_size, n_agents=info.n_agents, n_actions=info.n_actions)
+    network = MAZeroNetwork.for_environment(config.network, env.info)
     policy = played_policy(saved, best=arguments.best)
     network.load_state_dict(policy.get("average") or policy["network"])  # as evaluations played
     network.to(arguments.device).eval()

@@ -224,6 +224,12 @@ class MAZeroConfig:
 
     def __post_init__(self) -> None:
         self.evaluated()  # checks its settings
+        if self.inference.backend == "fused" and not self.network.standard:
+            raise ValueError(
+                "inference.backend fused runs the network with communication and shared parameters only, got "
+                f"network.structure {self.network.structure}, network.communication {self.network.communication}, "
+                f"network.sharing {self.network.sharing}: choose inference.backend auto or eager"
+            )
 
     def evaluated(self) -> MAZeroConfig:
         """The same with the search of evaluation in the place of training's."""

@@ -92,10 +92,7 @@ class MAZeroLearner:
         )
         require_support(self.self_play.env, config.network.support)
         self._eval_env = make_env(eval_episodes, observation, 0)
-        info = self.self_play.env.info
-        self.network = MAZeroNetwork(
-            config.network, obs_size=info.obs_size, n_agents=info.n_agents, n_actions=info.n_actions
-        ).to(device)
+        self.network = MAZeroNetwork.for_environment(config.network, self.self_play.env.info).to(device)
         self.network.eval()
         # The target network in use is one period old: `_next_target` waits for the period to end.
         self.target = copy.deepcopy(self.network).requires_grad_(False)

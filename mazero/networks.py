@@ -8,53 +8,39 @@
 
 Everything an agent owns has shape (B, n, ...). A Linear over concat(x, one-hot action) is computed as a Linear over x
 plus a row look-up (`ActionLinear`): the same function, without building the one-hot.
+
+Variants of this structure (paper, Fig. 6) are settings of `network_config.py`: without communication, with own
+parameters for every agent or unit type, and flat, the team as one agent.
 """
 
 from __future__ import annotations
 
 import copy
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from envs.interface import EnvInfo
+from mazero.blocks import SHARED, ActionLinear, AttentionLayer, Layers, Mlp, linear, position_code, zero_linear
+from mazero.grouped import grouped
+from mazero.network_config import NetworkConfig
 from mazero.transforms import expected_scalar
+from training.errors import UserError
 
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes of the networks."""
-
-    hidden_size: int = 128
-    """H, width of the hidden state of one agent and of the attention."""
-    mlp_sizes: tuple[int, ...] = (128, 128)
-    """Hidden layers of representation and dynamics."""
-    head_size: int = 32
-    """Hidden layer of the reward, value and policy heads."""
-    attention_layers: int = 3
-    attention_heads: int = 8
-    dropout: float = 0.1
-    """In the attention layers, during learning only."""
-    projection_size: int = 128
-    predictor_size: int = 64
-    support: int = 5
-    """Value and reward are distributions over the integers -support..support, after h(x)."""
-    stacked_observations: int = 1
-    """How many of the last observations, concatenated, make the input."""
-
-    def __post_init__(self) -> None:
-        if self.hidden_size % self.attention_heads:
-            raise ValueError(
-                f"hidden_size ({self.hidden_size}) must be a multiple of attention_heads ({self.attention_heads})"
-            )
-        for name in ("hidden_size", "head_size", "attention_heads", "support", "stacked_observations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}: it is the share of features dropped")
+__all__ = [
+    "ActionLinear",
+    "AttentionLayer",
+    "Communication",
+    "MAZeroNetwork",
+    "Mlp",
+    "NetworkConfig",
+    "Prediction",
+    "RewardHead",
+    "position_code",
+]
 
 
 class Prediction(NamedTuple):
@@ -66,102 +52,12 @@ class Prediction(NamedTuple):
     policy_logits: Tensor  # (B, n, A)
 
 
-def _linear(fan_in: int, fan_out: int) -> nn.Linear:
-    layer = nn.Linear(fan_in, fan_out)
-    nn.init.orthogonal_(layer.weight, gain=nn.init.calculate_gain("relu"))
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-class ActionLinear(nn.Module):
-    """Linear over concat(x, one-hot of an action in 0..A-1).
-
-    Args:
-      features: width of x.    n_actions: A.    out: width of the result.
-      orthogonal: initial weights as in an `Mlp`; False: torch's default ones, as the release's communication has them.
-    """
-
-    def __init__(self, features: int, n_actions: int, out: int, *, orthogonal: bool = True) -> None:
-        super().__init__()
-        whole = (_linear if orthogonal else nn.Linear)(features + n_actions, out)
-        self.weight = nn.Parameter(whole.weight.detach()[:, :features].clone())
-        self.action_rows = nn.Parameter(whole.weight.detach()[:, features:].t().clone())  # (A, out)
-        self.bias = nn.Parameter(whole.bias.detach().clone())
-
-    def forward(self, x: Tensor, action: Tensor) -> Tensor:
-        """x (..., features), action (...) int64 -> (..., out)."""
-        return F.linear(x, self.weight, self.bias) + F.embedding(action, self.action_rows)
-
-
-class Mlp(nn.Module):
-    """Linear, ReLU, LayerNorm per layer, the last one included."""
-
-    def __init__(self, fan_in: int, sizes: tuple[int, ...]) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for size in sizes:
-            layers += [_linear(fan_in, size), nn.ReLU(inplace=True), nn.LayerNorm(size)]
-            fan_in = size
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., fan_in) -> (..., sizes[-1])."""
-        return self.layers(x)
-
-
-def _zero_linear(fan_in: int, fan_out: int) -> nn.Linear:
-    """Output layer of a head: starts at zero, so values start at 0 and policies uniform."""
-    layer = nn.Linear(fan_in, fan_out)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def position_code(n_agents: int, width: int) -> Tensor:
-    """Sinusoidal code of the agent index, (n, width) (Vaswani et al. 2017, section 3.5)."""
-    position = torch.arange(n_agents).unsqueeze(1)
-    frequency = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    code = torch.zeros(n_agents, width)
-    code[:, 0::2] = torch.sin(position * frequency)
-    code[:, 1::2] = torch.cos(position * frequency[: width // 2])
-    return code
-
-
-class AttentionLayer(nn.Module):
-    """One post-norm transformer encoder layer over the n agents of a sample."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        nn.init.xavier_uniform_(self.qkv.weight)
-        nn.init.zeros_(self.qkv.bias)
-        self.out = nn.Linear(width, width)
-        nn.init.zeros_(self.out.bias)
-        self.norm_attention = nn.LayerNorm(width)
-        self.feed_in = nn.Linear(width, width)
-        self.feed_out = nn.Linear(width, width)
-        self.norm_feed = nn.LayerNorm(width)
-        self.dropout = dropout
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, n, H) -> (B, n, H)."""
-        batch, n, width = x.shape
-        drop = self.dropout if self.training else 0.0
-        q, k, v = self.qkv(x).view(batch, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)  # (B, heads, n, H / heads)
-        mixed = self.out(mixed.transpose(1, 2).reshape(batch, n, width))
-        x = self.norm_attention(x + F.dropout(mixed, drop))
-        feed = self.feed_out(F.dropout(F.relu(self.feed_in(x)), drop))
-        return self.norm_feed(x + F.dropout(feed, drop))
-
-
 class Communication(nn.Module):
     """e: attention over (hidden state, action) of all agents."""
 
-    def __init__(self, config: NetworkConfig, n_agents: int, n_actions: int) -> None:
+    def __init__(self, config: NetworkConfig, n_agents: int, n_actions: int, layers: Layers = SHARED) -> None:
         super().__init__()
-        self.embed = ActionLinear(config.hidden_size, n_actions, config.hidden_size, orthogonal=False)
+        self.embed = layers.action_linear(config.hidden_size, n_actions, config.hidden_size, orthogonal=False)
         self.position: Tensor
         self.register_buffer("position", position_code(n_agents, config.hidden_size), persistent=False)
         layer = AttentionLayer(config.hidden_size, config.attention_heads, config.dropout)
@@ -177,69 +73,154 @@ class Communication(nn.Module):
 
 
 class Dynamics(nn.Module):
-    """g: (own hidden, own action, own feature) -> own next hidden, with a residual connection."""
+    """g: (own hidden, own action, own feature if there is communication) -> own next hidden, residual."""
 
-    def __init__(self, config: NetworkConfig, n_actions: int) -> None:
+    def __init__(self, config: NetworkConfig, n_actions: int, layers: Layers = SHARED) -> None:
         super().__init__()
         first, *rest = (*config.mlp_sizes, config.hidden_size)
-        self.first = ActionLinear(2 * config.hidden_size, n_actions, first)
-        self.norm = nn.LayerNorm(first)
-        self.rest = Mlp(first, tuple(rest))
+        self.first = layers.action_linear((1 + config.communication) * config.hidden_size, n_actions, first)
+        self.norm = layers.norm(first)
+        self.rest = Mlp(first, tuple(rest), layers)
 
-    def forward(self, hidden: Tensor, action: Tensor, feature: Tensor) -> Tensor:
-        """(B, n, H), (B, n), (B, n, H) -> (B, n, H)."""
-        x = self.first(torch.cat((hidden, feature), dim=-1), action)
+    def forward(self, hidden: Tensor, action: Tensor, feature: Tensor | None) -> Tensor:
+        """(B, n, H), (B, n), (B, n, H) or None -> (B, n, H)."""
+        x = self.first(hidden if feature is None else torch.cat((hidden, feature), dim=-1), action)
         return hidden + self.rest(self.norm(F.relu(x)))
 
 
-class RewardHead(nn.Module):
-    """All agents' (next hidden, action) -> logits of the team reward."""
+class TeamActionLinear(nn.Module):
+    """Linear over all agents' (x, one-hot action), concatenated.
 
-    def __init__(self, config: NetworkConfig, n_agents: int, n_actions: int) -> None:
+    Args:
+      features: width of one agent's x.    n_agents, n_actions: n, A.    out: width of the result.
+    """
+
+    def __init__(self, features: int, n_agents: int, n_actions: int, out: int) -> None:
         super().__init__()
-        whole = _linear(n_agents * (config.hidden_size + n_actions), config.head_size)
-        weight = whole.weight.detach().view(config.head_size, n_agents, -1)
-        self.weight = nn.Parameter(weight[:, :, : config.hidden_size].flatten(1).clone())
-        rows = weight[:, :, config.hidden_size :].permute(1, 2, 0)  # (n, A, head)
-        self.action_rows = nn.Parameter(rows.reshape(n_agents * n_actions, config.head_size).clone())
+        whole = linear(n_agents * (features + n_actions), out)
+        weight = whole.weight.detach().view(out, n_agents, -1)
+        self.weight = nn.Parameter(weight[:, :, :features].flatten(1).clone())
+        rows = weight[:, :, features:].permute(1, 2, 0)  # (n, A, out)
+        self.action_rows = nn.Parameter(rows.reshape(n_agents * n_actions, out).clone())
         self.bias = nn.Parameter(whole.bias.detach().clone())
         self.offset: Tensor
         self.register_buffer("offset", torch.arange(n_agents) * n_actions, persistent=False)
+
+    def forward(self, x: Tensor, action: Tensor) -> Tensor:
+        """x (B, n, features), action (B, n) int64 -> (B, out)."""
+        y = F.linear(x.flatten(1), self.weight, self.bias)
+        return y + F.embedding(action + self.offset, self.action_rows).sum(dim=1)
+
+
+class RewardHead(TeamActionLinear):
+    """All agents' (next hidden, action) -> logits of the team reward."""
+
+    def __init__(self, config: NetworkConfig, n_agents: int, n_actions: int) -> None:
+        super().__init__(config.hidden_size, n_agents, n_actions, config.head_size)
         self.norm = nn.LayerNorm(config.head_size)
-        self.out = _zero_linear(config.head_size, 2 * config.support + 1)
+        self.out = zero_linear(config.head_size, 2 * config.support + 1)
 
     def forward(self, hidden: Tensor, action: Tensor) -> Tensor:
         """hidden (B, n, H) after the action, action (B, n) -> (B, 2 support + 1)."""
-        x = F.linear(hidden.flatten(1), self.weight, self.bias)
-        x = x + F.embedding(action + self.offset, self.action_rows).sum(dim=1)
-        return self.out(self.norm(F.relu(x)))
+        return self.out(self.norm(F.relu(super().forward(hidden, action))))
+
+
+class Flat(nn.Module):
+    """A module over what all agents have, concatenated: (..., n, C) -> (..., n, C')."""
+
+    def __init__(self, n_agents: int, *layers: nn.Module) -> None:
+        super().__init__()
+        self.n_agents, self.layers = n_agents, nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n, C) -> (..., n, C')."""
+        return self.layers(x.flatten(-2)).unflatten(-1, (self.n_agents, -1))
+
+
+class FlatDynamics(nn.Module):
+    """g of the flat structure: (joint hidden, joint action) -> joint next hidden, residual."""
+
+    def __init__(self, config: NetworkConfig, n_agents: int, n_actions: int) -> None:
+        super().__init__()
+        first, *rest = (*config.mlp_sizes, n_agents * config.hidden_size)
+        self.first = TeamActionLinear(config.hidden_size, n_agents, n_actions, first)
+        self.norm = nn.LayerNorm(first)
+        self.rest = Mlp(first, tuple(rest))
+
+    def forward(self, hidden: Tensor, action: Tensor, feature: None) -> Tensor:
+        """(B, n, H), (B, n), None -> (B, n, H)."""
+        x = self.rest(self.norm(F.relu(self.first(hidden, action))))
+        return hidden + x.view(hidden.shape)
 
 
 class MAZeroNetwork(nn.Module):
     """All networks of one learner.
 
     Args:
-      config: sizes.    obs_size: O of one observation (before stacking).    n_agents, n_actions: n, A.
+      config: sizes and structure.    obs_size: O of one observation (before stacking).    n_agents, n_actions: n, A.
+      agent_types: unit type of every agent, (n,), as `EnvInfo` has it; needed by `sharing: type` only.
+    Attributes:
+      groups: (n,) which of the parameters of an agent's own networks each agent has, 0, 1, ... in order of appearance.
+    Raises: ValueError if types are needed and not known.
     """
 
-    def __init__(self, config: NetworkConfig, *, obs_size: int, n_agents: int, n_actions: int) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        *,
+        obs_size: int,
+        n_agents: int,
+        n_actions: int,
+        agent_types: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.config, self.n_agents, self.n_actions = config, n_agents, n_actions
+        self.groups = groups_of(config.sharing, n_agents, agent_types)
         width, joint = config.hidden_size, n_agents * config.hidden_size
         inputs = obs_size * config.stacked_observations
-        self.normalise = nn.LayerNorm(inputs)
-        self.representation = Mlp(inputs, (*config.mlp_sizes, width))
-        self.communication = Communication(config, n_agents, n_actions)
-        self.dynamics = Dynamics(config, n_actions)
+        # Any: the kernels of inference and learning look into those of the standard structure.
+        self.communication: Any = None
+        # Made in this order: first values are drawn one after the other.
+        if config.structure == "flat":
+            self.normalise: Any = Flat(n_agents, nn.LayerNorm(n_agents * inputs))
+            self.representation: Any = Flat(n_agents, Mlp(n_agents * inputs, (*config.mlp_sizes, joint)))
+            self.dynamics: Any = FlatDynamics(config, n_agents, n_actions)
+        else:
+            own = SHARED if config.sharing == "all" else grouped(self.groups)
+            self.normalise = own.norm(inputs)
+            self.representation = Mlp(inputs, (*config.mlp_sizes, width), own)
+            if config.communication:
+                self.communication = Communication(config, n_agents, n_actions, own)
+            self.dynamics = Dynamics(config, n_actions, own)
         self.reward = RewardHead(config, n_agents, n_actions)
         self.value = nn.Sequential(
-            Mlp(joint, (config.head_size,)), _zero_linear(config.head_size, 2 * config.support + 1)
+            Mlp(joint, (config.head_size,)), zero_linear(config.head_size, 2 * config.support + 1)
         )
-        self.policy = nn.Sequential(Mlp(width, (config.head_size,)), _zero_linear(config.head_size, n_actions))
+        if config.structure == "flat":
+            head = (Mlp(joint, (config.head_size,)), zero_linear(config.head_size, n_agents * n_actions))
+            self.policy: Any = Flat(n_agents, *head)
+        else:
+            self.policy = nn.Sequential(
+                Mlp(width, (config.head_size,), own), own.zero_linear(config.head_size, n_actions)
+            )
         self.projection = nn.Sequential(
             Mlp(joint, (config.projection_size, config.projection_size)), nn.LayerNorm(config.projection_size)
         )
         self.predictor = Mlp(config.projection_size, (config.predictor_size, config.projection_size))
+
+    @classmethod
+    def for_environment(cls, config: NetworkConfig, info: EnvInfo) -> MAZeroNetwork:
+        """The networks for an environment. Raises: UserError if its agents' types are needed and not known."""
+        try:
+            return cls(
+                config,
+                obs_size=info.obs_size,
+                n_agents=info.n_agents,
+                n_actions=info.n_actions,
+                agent_types=info.agent_types,
+            )
+        except ValueError as error:
+            raise UserError(f"{info.name}: {error}") from error
 
     def represent(self, obs: Tensor) -> Tensor:
         """obs (B, n, S * O) -> hidden (B, n, H)."""
@@ -247,7 +228,8 @@ class MAZeroNetwork(nn.Module):
 
     def step(self, hidden: Tensor, action: Tensor) -> Tensor:
         """hidden (B, n, H), joint action (B, n) int64 -> next hidden (B, n, H)."""
-        return self.dynamics(hidden, action, self.communication(hidden, action))
+        feature = None if self.communication is None else self.communication(hidden, action)
+        return self.dynamics(hidden, action, feature)
 
     def value_logits(self, hidden: Tensor) -> Tensor:
         """(B, n, H) -> (B, 2 support + 1)."""
@@ -277,3 +259,21 @@ class MAZeroNetwork(nn.Module):
         # One inverse transform for both scalars: at small batches a call costs more than its arithmetic.
         scalars = expected_scalar(torch.stack((self.reward_logits(hidden, action), self.value_logits(hidden))))
         return Prediction(hidden, scalars[0], scalars[1], self.policy_logits(hidden))
+
+
+def groups_of(sharing: str, n_agents: int, agent_types: Sequence[str]) -> tuple[int, ...]:
+    """Which of the parameters of an agent's own networks each of n agents has, see `MAZeroNetwork.groups`.
+
+    Raises: ValueError if `sharing` is `type` and the type of every agent is not known.
+    """
+    if sharing == "all":
+        return (0,) * n_agents
+    if sharing == "none":
+        return tuple(range(n_agents))
+    if len(agent_types) != n_agents:
+        raise ValueError(
+            f"sharing type needs the unit type of each of {n_agents} agents, got {len(agent_types)}: only maps with "
+            "fixed teams have them; choose sharing all or none"
+        )
+    kinds = list(dict.fromkeys(agent_types))
+    return tuple(kinds.index(kind) for kind in agent_types)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-
 from torch import nn
 
-from mazero.networks import ActionLinear, MAZeroNetwork
+from mazero.grouped import Grouped, GroupedActionLinear, GroupedLinear
+from mazero.networks import ActionLinear, MAZeroNetwork, TeamActionLinear
 
 
 def multiply_adds(network: MAZeroNetwork) -> int:
     """Multiply-adds of one `recurrent_inference` of one sample."""
-    config, n = network.config, network.n_agents
-    width, head, atoms = config.hidden_size, config.head_size, 2 * config.support + 1
-    attention = config.attention_layers * (6 * width * width + 2 * n * width)
-    sizes = (2 * width, *config.mlp_sizes, width)
-    dynamics = sum(a * b for a, b in itertools.pairwise(sizes))
-    policy = width * head + head * network.n_actions
-    return n * (width * width + attention + dynamics + policy) + 2 * (n * width * head + head * atoms)
+    return _agents(network) * (_step(network) + _linears(network.policy)) + sum(
+        map(_linears, (network.reward, network.value))
+    )
 
 
 def step_multiply_adds(network: MAZeroNetwork, batch: int, steps: int, *, consistency: bool = True) -> int:
@@ -29,13 +24,10 @@ def step_multiply_adds(network: MAZeroNetwork, batch: int, steps: int, *, consis
     Args:
       batch: B.    steps: U.
     """
-    n, config = network.n_agents, network.config
-    attention = config.attention_layers * 2 * n * config.hidden_size  # scores and mixture, for each agent
-    inside = _linears(network.communication) + _linears(network.dynamics) + attention
-    team = network.reward.weight.numel() + _linears(network.reward)
+    n = _agents(network)
     both = (
         n * _linears(network.representation)
-        + steps * (n * inside + team)
+        + steps * (n * _step(network) + _linears(network.reward))
         + (steps + 1) * (_linears(network.value) + n * _linears(network.policy))
     )
     forwards = 0
@@ -45,7 +37,22 @@ def step_multiply_adds(network: MAZeroNetwork, batch: int, steps: int, *, consis
     return batch * (3 * both + forwards)
 
 
+def _agents(network: MAZeroNetwork) -> int:
+    """Agents that what an agent computes of its own is computed for."""
+    return 1 if network.config.structure == "flat" else network.n_agents
+
+
+def _step(network: MAZeroNetwork) -> int:
+    """Multiply-adds of communication and dynamics, for one agent."""
+    if network.communication is None:
+        return _linears(network.dynamics)
+    config = network.config
+    attention = config.attention_layers * 2 * network.n_agents * config.hidden_size  # scores and mixture
+    return _linears(network.communication) + attention + _linears(network.dynamics)
+
+
 def _linears(module: nn.Module) -> int:
     """Multiply-adds for a row of input: the sizes of all Linears, those beside a look-up of actions included."""
-    parts = [part for part in module.modules() if isinstance(part, nn.Linear | ActionLinear)]
-    return sum(part.weight.numel() for part in parts)
+    kinds = (nn.Linear, ActionLinear, TeamActionLinear, GroupedLinear, GroupedActionLinear)
+    parts = [part for part in module.modules() if isinstance(part, kinds)]
+    return sum(part.weight.numel() // (part.count if isinstance(part, Grouped) else 1) for part in parts)

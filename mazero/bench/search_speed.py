@@ -85,9 +85,7 @@ def _network_and_states(config: MAZeroConfig, name: str, batch: int, device: str
     for _ in range(5):
         env.step(random_actions(env.available_actions, rng))
     torch.manual_seed(0)
-    info = env.info
-    network = MAZeroNetwork(config.network, obs_size=info.obs_size, n_agents=info.n_agents, n_actions=info.n_actions)
-    network = network.to(device).eval()
+    network = MAZeroNetwork.for_environment(config.network, env.info).to(device).eval()
     disturb(network)
     return network, np.concatenate([env.obs] * config.network.stacked_observations, axis=-1)
 

@@ -31,7 +31,7 @@ def step_speed(config: MAZeroConfig, name: str, batch: int, *, repeats: int, dev
     info = envs.make(name, num_envs=1, observation=config.self_play.observation).info
     sizes = {"obs_size": info.obs_size, "n_agents": info.n_agents, "n_actions": info.n_actions}
     torch.manual_seed(0)
-    networks = [MAZeroNetwork(config.network, **sizes).to(device).train() for _ in range(2)]
+    networks = [MAZeroNetwork.for_environment(config.network, info).to(device).train() for _ in range(2)]
     adam = Adam(networks[0].parameters(), lr=1e-4, eps=1e-5)
     plain_adam = torch.optim.Adam(networks[1].parameters(), lr=1e-4, eps=1e-5, fused=True)
     drawn = random_batch(config, batch, device=device, **sizes)

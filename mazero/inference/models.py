@@ -36,7 +36,8 @@ class InferenceConfig:
     backend: str = "auto"
     """`fused`: our kernels (CPU, float32); `eager`: torch; `compile`: torch.compile, with CUDA graphs on a GPU, falling
     back to `eager` with a warning where that fails; `graph`: `eager` as one CUDA graph of a fixed number of roots;
-    `auto`: `fused` on the CPU; on a GPU `graph`, and `fused` on its CPU for play, which searches from few roots."""
+    `auto`: `fused` on the CPU; on a GPU `graph`, and `fused` on its CPU for play, which searches from few roots.
+    Variants of the network (Fig. 6) that the kernels do not know run by `eager` where `auto` says `fused`."""
     precision: str = "float32"
     """`bfloat16` runs matrix products of `eager` and `compile` in bfloat16 (worth it on GPUs only)."""
 
@@ -83,7 +84,7 @@ def make_model(network: MAZeroNetwork, config: InferenceConfig) -> Model:
         raise ValueError(f"inference.backend fused runs on the CPU, got device {device}: choose auto, eager or compile")
     if config.backend == "graph" and device.type != "cuda":
         raise ValueError(f"inference.backend graph runs on a GPU, got device {device}: choose auto, eager or compile")
-    if config.backend == "fused" or (config.backend == "auto" and device.type == "cpu" and _fuses(config)):
+    if config.backend == "fused" or (config.backend == "auto" and device.type == "cpu" and _fuses(network, config)):
         return FusedModel(network)
     if config.backend == "graph" or (config.backend == "auto" and device.type == "cuda"):
         return GraphModel(network, precision=config.precision)
@@ -95,14 +96,14 @@ def make_player(network: MAZeroNetwork, config: InferenceConfig) -> Model:
 
     Raises: as `make_model`.
     """
-    if next(network.parameters()).device.type != "cpu" and config.backend == "auto" and _fuses(config):
+    if next(network.parameters()).device.type != "cpu" and config.backend == "auto" and _fuses(network, config):
         return MirroredModel(network)
     return make_model(network, config)
 
 
-def _fuses(config: InferenceConfig) -> bool:
+def _fuses(network: MAZeroNetwork, config: InferenceConfig) -> bool:
     compiling = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
-    return config.precision == "float32" and compiling
+    return network.config.standard and config.precision == "float32" and compiling
 
 
 class FusedModel:

@@ -18,8 +18,9 @@ from mazero.learning import rows
 from mazero.learning.encoder import Encoder
 from mazero.learning.layers import ActionDense, Chain, Dense, FirstDense, Norm, Parameters, Rows, Stage, stages, usable
 from mazero.learning.objective import consistency_loss, policy_loss, scalar_loss
-from mazero.networks import AttentionLayer, MAZeroNetwork
+from mazero.networks import AttentionLayer, Communication, MAZeroNetwork
 
+STANDARD = "communication, shared parameters and individual dynamics"
 CHUNK = 65536  # floats of a row of features times rows of a chunk: a quarter of a megabyte
 
 
@@ -49,6 +50,8 @@ class LearningStep:
     """
 
     def __init__(self, network: MAZeroNetwork, batch: int, steps: int) -> None:
+        if network.communication is None or not network.config.standard:
+            raise ValueError(f"the network must be the standard one, with {STANDARD}, got {network.config}")
         for name, parameter in network.named_parameters():
             if not usable(parameter):
                 raise ValueError(f"{name} must be float32 in main memory, got {parameter.dtype}, {parameter.device}")
@@ -86,7 +89,7 @@ class LearningStep:
             of(embed.weight), of(embed.bias), each, action_rows=of(embed.action_rows), row=self.action
         )
         self.embedded, self.position = Rows(each, width), network.communication.position.numpy()
-        self.encoders = [Encoder(layer, known, n, each) for layer in _encoder_layers(network)]
+        self.encoders = [Encoder(layer, known, n, each) for layer in _encoder_layers(network.communication)]
         first = network.dynamics.first
         norm = Norm(of(network.dynamics.norm.weight), of(network.dynamics.norm.bias))
         self.first = ActionDense(
@@ -282,8 +285,8 @@ def _first(part: Stage, known: Parameters, inputs: Norm, slots: list[tuple[int, 
     return FirstDense(known.of(part.linear.weight), known.of(part.linear.bias), slots, inputs=inputs, norm=norm)
 
 
-def _encoder_layers(network: MAZeroNetwork) -> list[AttentionLayer]:
-    layers = [layer for layer in network.communication.layers if type(layer) is AttentionLayer]
-    if len(layers) < len(network.communication.layers):
-        raise ValueError(f"encoder layers must be AttentionLayers, got {network.communication.layers}")
+def _encoder_layers(communication: Communication) -> list[AttentionLayer]:
+    layers = [layer for layer in communication.layers if type(layer) is AttentionLayer]
+    if len(layers) < len(communication.layers):
+        raise ValueError(f"encoder layers must be AttentionLayers, got {communication.layers}")
     return layers

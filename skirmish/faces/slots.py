@@ -31,6 +31,7 @@ class EnvInfo:
     episode_limit: int  # environment steps
     deterministic: bool  # True: the next state follows from state and actions alone
     unit_data: str = ""  # game version of the unit data; empty for environments without units
+    agent_types: tuple[str, ...] = ()  # (n,) unit types of the agents; empty where there are none or they are drawn
 
 
 class Slots:

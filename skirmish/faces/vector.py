@@ -85,6 +85,7 @@ class SkirmishEnv(Slots):
             episode_limit=self.spec.episode_limit,
             deterministic=False,
             unit_data=self.spec.game_version,
+            agent_types=self._agent_types(),
         )
         self._allocate(info, num_envs)
         units = info.n_agents + info.n_enemies
@@ -239,6 +240,10 @@ class SkirmishEnv(Slots):
         loop.spawn(*self._state, *setting, self._key, slots)
         self._kinds[:] = self.kinds
         self._describe(slots)
+
+    def _agent_types(self) -> tuple[str, ...]:
+        """`EnvInfo.agent_types`."""
+        return tuple(kind.name for kind in self.spec.unit_types[: self.spec.n_agents])
 
     def _draw_battles(self, slots: np.ndarray) -> None:
         """Fill places and types of the next episode in the slots marked True; on SMAC's maps they never change."""

@@ -206,6 +206,10 @@ class GeneratedEnv(SkirmishEnv):
         arrays = super()._arrays() | {name: traits[name] for name in ("facing", "chance", "level", "hidden")}
         return arrays | {"holder": holder, "known": known, "max_rewards": self.max_rewards}
 
+    def _agent_types(self) -> tuple[str, ...]:
+        """None: they are drawn anew for every episode."""
+        return ()
+
     def _draw_battles(self, slots: np.ndarray) -> None:
         """Draw teams, places and traits of the next episode in the slots marked True."""
         if not self._started:

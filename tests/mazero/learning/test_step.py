@@ -19,18 +19,19 @@ SIZES |= {"dropout": 0.0, "projection_size": 9, "predictor_size": 5, "support": 
 LOSS = LossConfig()
 
 
-def make_network(n=3, a=4, o=6, **changes):
+def make_network(n=3, a=4, o=6, agent_types=(), **changes):
     torch.manual_seed(0)
-    net = MAZeroNetwork(NetworkConfig(**(SIZES | changes)), obs_size=o, n_agents=n, n_actions=a)
+    config = NetworkConfig(**(SIZES | changes))
+    net = MAZeroNetwork(config, obs_size=o, n_agents=n, n_actions=a, agent_types=agent_types)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape))
     return net.train()
 
 
-def make_batch(net, size=4, steps=3, k=2, seed=1):
+def make_batch(net, size=4, steps=3, k=2, seed=1, obs_size=6):
     g = torch.Generator().manual_seed(seed)
-    n, a, o = net.n_agents, net.n_actions, net.normalise.normalized_shape[0]
+    n, a, o = net.n_agents, net.n_actions, obs_size * net.config.stacked_observations
     real = torch.ones(size, steps + 1)
     real[0, steps:] = 0
     return Batch(
