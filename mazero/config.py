@@ -224,11 +224,10 @@ class MAZeroConfig:
 
     def __post_init__(self) -> None:
         self.evaluated()  # checks its settings
-        if self.inference.backend == "fused" and not self.network.standard:
+        if self.inference.backend == "fused" and self.network.structure == "flat":
             raise ValueError(
-                "inference.backend fused runs the network with communication and shared parameters only, got "
-                f"network.structure {self.network.structure}, network.communication {self.network.communication}, "
-                f"network.sharing {self.network.sharing}: choose inference.backend auto or eager"
+                "inference.backend fused runs individual dynamics, got network.structure flat: "
+                "choose inference.backend auto or eager"
             )
 
     def evaluated(self) -> MAZeroConfig:

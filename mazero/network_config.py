@@ -55,8 +55,3 @@ class NetworkConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}: it is the share of features dropped")
-
-    @property
-    def standard(self) -> bool:
-        """Whether the structure is the paper's own, which the kernels of inference and learning are written for."""
-        return self.structure == "individual" and self.communication and self.sharing == "all"

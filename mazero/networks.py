@@ -160,6 +160,7 @@ class MAZeroNetwork(nn.Module):
       config: sizes and structure.    obs_size: O of one observation (before stacking).    n_agents, n_actions: n, A.
       agent_types: unit type of every agent, (n,), as `EnvInfo` has it; needed by `sharing: type` only.
     Attributes:
+      inputs: S * O, width of an agent's stacked observations.
       groups: (n,) which of the parameters of an agent's own networks each agent has, 0, 1, ... in order of appearance.
     Raises: ValueError if types are needed and not known.
     """
@@ -177,8 +178,8 @@ class MAZeroNetwork(nn.Module):
         self.config, self.n_agents, self.n_actions = config, n_agents, n_actions
         self.groups = groups_of(config.sharing, n_agents, agent_types)
         width, joint = config.hidden_size, n_agents * config.hidden_size
-        inputs = obs_size * config.stacked_observations
-        # Any: the kernels of inference and learning look into those of the standard structure.
+        self.inputs = inputs = obs_size * config.stacked_observations
+        # Any: the kernels of inference and learning look into them.
         self.communication: Any = None
         # Made in this order: first values are drawn one after the other.
         if config.structure == "flat":

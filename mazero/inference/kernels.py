@@ -4,6 +4,9 @@ The same function as `mazero.networks.MAZeroNetwork` in evaluation mode, up to t
 prepares what makes it cheap: weights by panels, the attention's scale folded into its queries, and the features of
 queries, keys and values in the order (feature of the head, head), so that attention is vector arithmetic over heads.
 
+What an agent computes of its own, with parameters of its own (`sharing` none or type), is one product an agent: its
+rows lie n rows apart. With shared parameters it is one product of all rows. Copies: n or 1, the columns of `dense`.
+
 B samples, n agents, A actions, H hidden units, as in `networks.py`. Offsets are in floats, from the array's start.
 """
 
@@ -15,45 +18,24 @@ import numpy as np
 
 from mazero.inference.attention import mix, similarity, softmax
 from mazero.inference.jit import njit
-from mazero.inference.tiles import RELU, START_FROM_OUT, product
-
-DENSE = np.dtype([(name, np.int64) for name in ("k", "n", "width", "weight", "bias", "scale", "shift")])
-"""A Linear (k inputs, n padded and `width` real outputs) and the LayerNorm behind it, if there is one."""
-
-PLAN = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "agents",
-            "actions",
-            "hidden",  # H
-            "stride",  # floats from one agent to the next in a tile: H, padded
-            "heads",
-            "layers",  # of attention
-            "observation",  # width of a root's input
-            "representation",  # number of layers
-            "rest",  # layers of the dynamics after the first one
-            "support",  # largest atom
-            "widest",  # floats of the widest row in scratch
-            "tile",  # samples worked on together
-            # Offsets of what is no Linear: rows to look up, positions, the LayerNorm of observations.
-            "embed_rows",
-            "position",
-            "first_rows",
-            "first_scale",
-            "first_shift",
-            "reward_rows",
-            "input_scale",
-            "input_shift",
-        )
-    ]
+from mazero.inference.layers import address, linear, lines, mlp, norm_behind, normalise, own_linear, own_normalise
+from mazero.inference.records import (
+    EMBED,
+    FEED_IN,
+    FEED_OUT,
+    FIRST_FEATURE,
+    FIRST_HIDDEN,
+    MIXED,
+    PER_LAYER,
+    POLICY,
+    POLICY_OUT,
+    QKV,
+    REWARD,
+    VALUE,
+    VARIABLE,
 )
+from mazero.inference.tiles import RELU, START_FROM_OUT
 
-# Where each Linear stands in the array of DENSE records; then 4 for each attention layer, the representation, the rest.
-EMBED, FIRST_HIDDEN, FIRST_FEATURE, REWARD, REWARD_OUT, VALUE, VALUE_OUT, POLICY, POLICY_OUT, VARIABLE = range(10)
-QKV, MIXED, FEED_IN, FEED_OUT, PER_LAYER = range(5)
-
-LAYER_NORM_EPSILON = 1e-5  # torch's default
 _SQUASH_EPSILON = 0.001  # of h(x); see mazero.transforms
 
 
@@ -65,33 +47,38 @@ def recur(weights, dense, plan, scratch, hidden, carried, ready, rows, actions, 
     from and kept: a search steps from the same state about three times.
 
     Args:
-      weights: float32.    dense: DENSE records.    plan: one PLAN record.    scratch: float32, see `scratch_size`.
+      weights: float32.    dense: (parts, copies) DENSE records.    plan: one PLAN record.
+      scratch: float32, see `scratch_size`.
       hidden: (R, n, H) float32, a stack of states: row rows[b] is read, row first + b is written.
       carried: (R, n, C) float32, what is kept of each state; C is `carried_size`.    ready: (R,) bool, whether it is.
       rows: (B,) int64, all different.    actions: (B, n) int64.    first: int.
       outputs: (B, 2 + n * A) float32, filled: reward and value in reward units, policy logits.
     """
     p = plan[0]
-    data, at = _address(weights), _address(scratch)
-    n, width, stride = p.agents, p.hidden, p.stride
+    data, at = address(weights), address(scratch)
+    n, hidden_size, stride = p.agents, p.hidden, p.stride
     for start in range(0, rows.size, p.tile):
         count = min(p.tile, rows.size - start)
         agents = count * n
         x, y, z, head, head_out = _areas(p)
         _carry(weights, dense, p, scratch, hidden, carried, ready, rows, start, count, y, z)
-        _gather(hidden, rows, start, count, n, width, stride, scratch)
-        _embed(weights, p.embed_rows, p.position, carried, rows, actions, start, count, n, stride, scratch, x)
+        _gather(hidden, rows, start, count, n, hidden_size, stride, scratch)
+        if p.communicates:
+            _embed(weights, p, dense.shape[1], carried, rows, actions, start, count, scratch, x)
         for layer in range(p.layers):
             _attention_layer(weights, dense, VARIABLE + PER_LAYER * layer, p, scratch, x, y, z, count)
-        first_layer = dense[FIRST_HIDDEN]
-        _begin_dynamics(
-            weights, p.first_rows, first_layer.n, carried, rows, actions, start, count, n, stride, scratch, y, p.widest
+        first_layer = dense[FIRST_HIDDEN, 0]
+        _begin_dynamics(weights, p, first_layer.n, dense.shape[1], carried, rows, actions, start, count, scratch, y)
+        if p.communicates:
+            mode = START_FROM_OUT | RELU
+            own_linear(data, dense, FIRST_FEATURE, at + 4 * x, stride, agents, at + 4 * y, p.widest, mode)
+        width = first_layer.width
+        own_normalise(
+            scratch, y, p.widest, agents, width, weights, p.first_scale, p.first_shift, dense.shape[1], lines(width)
         )
-        _linear(data, dense[FIRST_FEATURE], at + 4 * x, stride, agents, at + 4 * y, p.widest, START_FROM_OUT | RELU)
-        _normalise(scratch, y, p.widest, agents, first_layer.width, weights, p.first_scale, p.first_shift)
-        end = _mlp(weights, dense, VARIABLE + PER_LAYER * p.layers + p.representation, p.rest, scratch, y, z, p, agents)
-        _move_on(hidden, first + start, count, n, width, stride, scratch, end, p.widest)
-        _reward_rows(weights, p.reward_rows, dense[REWARD].n, actions, start, count, n, p.actions, scratch, head)
+        end = mlp(weights, dense, VARIABLE + PER_LAYER * p.layers + p.representation, p.rest, scratch, y, z, p, agents)
+        _move_on(hidden, first + start, count, n, hidden_size, stride, scratch, end, p.widest)
+        _reward_rows(weights, p.reward_rows, dense[REWARD, 0].n, actions, start, count, n, p.actions, scratch, head)
         _scalar_head(weights, dense, REWARD, p, scratch, head, head_out, count, START_FROM_OUT, outputs, start, 0)
         _scalar_head(weights, dense, VALUE, p, scratch, head, head_out, count, 0, outputs, start, 1)
         _policy_head(weights, dense, p, scratch, y, z, count, outputs, start)
@@ -106,9 +93,10 @@ def represent(weights, dense, plan, scratch, obs, hidden, outputs):
         count = min(p.tile, obs.shape[0] - start)
         _, y, z, head, head_out = _areas(p)
         _read_observations(obs, start, count, n, p.observation, scratch, y, p.widest)
-        _normalise(scratch, y, p.widest, count * n, p.observation, weights, p.input_scale, p.input_shift)
+        size, copies = p.observation, dense.shape[1]
+        own_normalise(scratch, y, p.widest, count * n, size, weights, p.input_scale, p.input_shift, copies, lines(size))
         begin = VARIABLE + PER_LAYER * p.layers
-        end = _mlp(weights, dense, begin, p.representation, scratch, y, z, p, count * n)
+        end = mlp(weights, dense, begin, p.representation, scratch, y, z, p, count * n)
         scratch[: count * n * stride] = np.float32(0.0)
         _move_on(hidden, start, count, n, width, stride, scratch, end, p.widest)
         outputs[start : start + count, 0] = 0.0
@@ -118,7 +106,7 @@ def represent(weights, dense, plan, scratch, obs, hidden, outputs):
 
 def carried_size(plan: np.ndarray, dense: np.ndarray) -> int:
     """Floats that `recur` keeps for an agent of a state: inputs of the embedding and of the dynamics' first layer."""
-    return int(plan[0]["stride"] + dense[FIRST_HIDDEN]["n"])
+    return int(plan[0]["stride"] + dense[FIRST_HIDDEN, 0]["n"])
 
 
 def scratch_size(plan: np.ndarray) -> int:
@@ -130,11 +118,6 @@ def scratch_size(plan: np.ndarray) -> int:
 
 
 # ------------------------------------------------------------------------------------------------------ parts of a step
-
-
-@njit(cache=True, nogil=True)
-def _address(array):
-    return np.int64(array.ctypes.data)
 
 
 @njit(cache=True, nogil=True)
@@ -152,14 +135,6 @@ def _areas(p):
 
 
 @njit(cache=True, nogil=True)
-def _linear(weights, layer, x, x_stride, rows, out, out_stride, mode):
-    """`product` with the weights of a DENSE record; addresses in bytes."""
-    weight, bias = weights + 4 * layer.weight, weights + 4 * layer.bias
-    general = np.int64(mode)  # a literal would be compiled for itself
-    product(x, x_stride, rows, weight, layer.k, layer.n, bias, out, out_stride, general)
-
-
-@njit(cache=True, nogil=True)
 def _gather(hidden, rows, start, count, n, width, stride, scratch):
     for b in range(count):
         for i in range(n):
@@ -171,7 +146,7 @@ def _gather(hidden, rows, start, count, n, width, stride, scratch):
 @njit(cache=True, nogil=True)
 def _carry(weights, dense, p, scratch, hidden, carried, ready, rows, start, count, y, z):
     """Fills `carried` for the rows of a tile that are not ready; areas 0, y and z are overwritten."""
-    data, at = _address(weights), _address(scratch)
+    data, at = address(weights), address(scratch)
     n, width, stride = p.agents, p.hidden, p.stride
     missing = 0
     for b in range(count):
@@ -184,29 +159,32 @@ def _carry(weights, dense, p, scratch, hidden, carried, ready, rows, start, coun
             missing += 1
     if missing == 0:
         return
-    first = dense[FIRST_HIDDEN]
-    _linear(data, dense[EMBED], at, stride, missing * n, at + 4 * y, p.widest, 0)
-    _linear(data, first, at, stride, missing * n, at + 4 * z, p.widest, 0)
+    first = dense[FIRST_HIDDEN, 0]
+    if p.communicates:
+        own_linear(data, dense, EMBED, at, stride, missing * n, at + 4 * y, p.widest, 0)
+    own_linear(data, dense, FIRST_HIDDEN, at, stride, missing * n, at + 4 * z, p.widest, 0)
     done = 0
     for b in range(count):
         row = rows[start + b]
         if not ready[row]:
             for i in range(n):
                 of = (done * n + i) * p.widest
-                carried[row, i, :stride] = scratch[y + of : y + of + stride]
+                if p.communicates:
+                    carried[row, i, :stride] = scratch[y + of : y + of + stride]
                 carried[row, i, stride : stride + first.n] = scratch[z + of : z + of + first.n]
             ready[row] = True
             done += 1
 
 
 @njit(cache=True, nogil=True)
-def _embed(weights, table, position, carried, rows, actions, start, count, n, stride, scratch, x):
+def _embed(weights, p, copies, carried, rows, actions, start, count, scratch, x):
     """x = relu(what is carried + row of the action) + position."""
+    n, stride = p.agents, p.stride
     for b in range(count):
         for i in range(n):
             kept = carried[rows[start + b], i]
-            row = weights[table + actions[start + b, i] * stride :][:stride]
-            code = weights[position + i * stride :][:stride]
+            row = weights[p.embed_rows + (i % copies * p.actions + actions[start + b, i]) * stride :][:stride]
+            code = weights[p.position + i * stride :][:stride]
             out = scratch[x + (b * n + i) * stride :][:stride]
             for c in range(stride):
                 value = kept[c] + row[c]
@@ -214,15 +192,23 @@ def _embed(weights, table, position, carried, rows, actions, start, count, n, st
 
 
 @njit(cache=True, nogil=True)
-def _begin_dynamics(weights, table, width, carried, rows, actions, start, count, n, behind, scratch, out, out_stride):
-    """What is carried, from column `behind` on, plus the rows of the actions; the features' part is added later."""
+def _begin_dynamics(weights, p, width, copies, carried, rows, actions, start, count, scratch, out):
+    """What is carried, behind `stride` columns, plus the rows of the actions; the features' part is added later.
+
+    Without communication there is none: ReLU follows here.
+    """
+    n = p.agents
     for b in range(count):
         for i in range(n):
-            kept = carried[rows[start + b], i, behind:]
-            row = weights[table + actions[start + b, i] * width :][:width]
-            total = scratch[out + (b * n + i) * out_stride :][:width]
+            kept = carried[rows[start + b], i, p.stride :]
+            row = weights[p.first_rows + (i % copies * p.actions + actions[start + b, i]) * width :][:width]
+            total = scratch[out + (b * n + i) * p.widest :][:width]
             for c in range(width):
                 total[c] = kept[c] + row[c]
+            if not p.communicates:
+                for c in range(width):
+                    if total[c] < np.float32(0.0):  # NaN stays NaN
+                        total[c] = np.float32(0.0)
 
 
 @njit(cache=True, nogil=True)
@@ -240,22 +226,22 @@ def _reward_rows(weights, table, width, actions, start, count, n, per_agent, scr
 @njit(cache=True, nogil=True)
 def _attention_layer(weights, dense, first, p, scratch, x, y, z, count):
     """x: rows of one post-norm encoder layer in, and out; y and z are overwritten."""
-    data, at = _address(weights), _address(scratch)
+    data, at = address(weights), address(scratch)
     rows, stride, widest = count * p.agents, p.stride, p.widest
-    mixed, feed_out = dense[first + MIXED], dense[first + FEED_OUT]
-    _linear(data, dense[first + QKV], at + 4 * x, stride, rows, at + 4 * y, widest, 0)
+    mixed, feed_out = dense[first + MIXED, 0], dense[first + FEED_OUT, 0]
+    linear(data, dense[first + QKV, 0], at + 4 * x, stride, rows, at + 4 * y, widest, 0)
     _attend(scratch, y, z, widest, count, p.agents, p.heads, p.hidden)
-    _linear(data, mixed, at + 4 * z, widest, rows, at + 4 * x, stride, START_FROM_OUT)
-    _normalise(scratch, x, stride, rows, mixed.width, weights, mixed.scale, mixed.shift)
-    _linear(data, dense[first + FEED_IN], at + 4 * x, stride, rows, at + 4 * y, widest, RELU)
-    _linear(data, feed_out, at + 4 * y, widest, rows, at + 4 * x, stride, START_FROM_OUT)
-    _normalise(scratch, x, stride, rows, feed_out.width, weights, feed_out.scale, feed_out.shift)
+    linear(data, mixed, at + 4 * z, widest, rows, at + 4 * x, stride, START_FROM_OUT)
+    normalise(scratch, x, stride, rows, mixed.width, weights, mixed.scale, mixed.shift)
+    linear(data, dense[first + FEED_IN, 0], at + 4 * x, stride, rows, at + 4 * y, widest, RELU)
+    linear(data, feed_out, at + 4 * y, widest, rows, at + 4 * x, stride, START_FROM_OUT)
+    normalise(scratch, x, stride, rows, feed_out.width, weights, feed_out.scale, feed_out.shift)
 
 
 @njit(cache=True, nogil=True)
 def _attend(scratch, qkv, out, stride, count, n, heads, width):
     """Softmax attention of n agents per sample; features are ordered (feature of the head, head)."""
-    at = _address(scratch)
+    at = address(scratch)
     dim = width // heads
     behind = scratch.size - n * n * heads
     scores = scratch[behind:]
@@ -271,37 +257,6 @@ def _attend(scratch, qkv, out, stride, count, n, heads, width):
         for i in range(n):
             to = at + 4 * (out + (b * n + i) * stride)
             mix(where + 4 * i * n * heads, base + 8 * width, n, stride, dim, heads, to)
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # sums in vector order; nothing else is relaxed
-def _normalise(scratch, x, stride, rows, width, weights, scale, shift):
-    """LayerNorm over the first `width` floats of each row, in place."""
-    gain, offset = weights[scale : scale + width], weights[shift : shift + width]
-    inverse = np.float32(1.0) / np.float32(width)
-    for r in range(rows):
-        row = scratch[x + r * stride :][:width]
-        total = np.float32(0.0)
-        for c in range(width):
-            total += row[c]
-        mean = total * inverse
-        square = np.float32(0.0)
-        for c in range(width):
-            square += (row[c] - mean) * (row[c] - mean)
-        factor = np.float32(1.0) / np.sqrt(square * inverse + np.float32(LAYER_NORM_EPSILON))
-        for c in range(width):
-            row[c] = (row[c] - mean) * factor * gain[c] + offset[c]
-
-
-@njit(cache=True, nogil=True)
-def _mlp(weights, dense, first, layers, scratch, y, z, p, rows):
-    """Linear, ReLU, LayerNorm `layers` times, from area y; returns the area of the result, y or z."""
-    data, at = _address(weights), _address(scratch)
-    for index in range(first, first + layers):
-        layer = dense[index]
-        _linear(data, layer, at + 4 * y, p.widest, rows, at + 4 * z, p.widest, RELU)
-        _normalise(scratch, z, p.widest, rows, layer.width, weights, layer.scale, layer.shift)
-        y, z = z, y
-    return y
 
 
 @njit(cache=True, nogil=True)
@@ -327,11 +282,11 @@ def _read_observations(obs, start, count, n, width, scratch, y, stride):
 @njit(cache=True, nogil=True)
 def _scalar_head(weights, dense, index, p, scratch, head, head_out, count, mode, outputs, start, column):
     """Reward or value of each sample from the joint state in area 0, in reward units, to a column of `outputs`."""
-    data, at = _address(weights), _address(scratch)
-    layer, last = dense[index], dense[index + 1]
-    _linear(data, layer, at, p.agents * p.stride, count, at + 4 * head, layer.n, mode | RELU)
-    _normalise(scratch, head, layer.n, count, layer.width, weights, layer.scale, layer.shift)
-    _linear(data, last, at + 4 * head, layer.n, count, at + 4 * head_out, last.n, 0)
+    data, at = address(weights), address(scratch)
+    layer, last = dense[index, 0], dense[index + 1, 0]
+    linear(data, layer, at, p.agents * p.stride, count, at + 4 * head, layer.n, mode | RELU)
+    normalise(scratch, head, layer.n, count, layer.width, weights, layer.scale, layer.shift)
+    linear(data, last, at + 4 * head, layer.n, count, at + 4 * head_out, last.n, 0)
     for b in range(count):
         outputs[start + b, column] = _expected_scalar(scratch[head_out + b * last.n :][: last.width], p.support)
 
@@ -357,11 +312,11 @@ def _expected_scalar(logits, bound):
 @njit(cache=True, nogil=True)
 def _policy_head(weights, dense, p, scratch, y, z, count, outputs, start):
     """Policy logits of each agent from the states in area 0, to the columns of `outputs` behind the scalars."""
-    data, at = _address(weights), _address(scratch)
-    rows, layer, last = count * p.agents, dense[POLICY], dense[POLICY_OUT]
-    _linear(data, layer, at, p.stride, rows, at + 4 * y, layer.n, RELU)
-    _normalise(scratch, y, layer.n, rows, layer.width, weights, layer.scale, layer.shift)
-    _linear(data, last, at + 4 * y, layer.n, rows, at + 4 * z, last.n, 0)
+    data, at = address(weights), address(scratch)
+    rows, layer, last = count * p.agents, dense[POLICY, 0], dense[POLICY_OUT, 0]
+    own_linear(data, dense, POLICY, at, p.stride, rows, at + 4 * y, layer.n, RELU)
+    norm_behind(weights, dense, POLICY, scratch, y, layer.n, rows)
+    own_linear(data, dense, POLICY_OUT, at + 4 * y, layer.n, rows, at + 4 * z, last.n, 0)
     for b in range(count):
         for i in range(p.agents):
             of = z + (b * p.agents + i) * last.n

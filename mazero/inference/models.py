@@ -37,7 +37,7 @@ class InferenceConfig:
     """`fused`: our kernels (CPU, float32); `eager`: torch; `compile`: torch.compile, with CUDA graphs on a GPU, falling
     back to `eager` with a warning where that fails; `graph`: `eager` as one CUDA graph of a fixed number of roots;
     `auto`: `fused` on the CPU; on a GPU `graph`, and `fused` on its CPU for play, which searches from few roots.
-    Variants of the network (Fig. 6) that the kernels do not know run by `eager` where `auto` says `fused`."""
+    The flat network (Fig. 6) runs by `eager` where `auto` says `fused`."""
     precision: str = "float32"
     """`bfloat16` runs matrix products of `eager` and `compile` in bfloat16 (worth it on GPUs only)."""
 
@@ -103,7 +103,7 @@ def make_player(network: MAZeroNetwork, config: InferenceConfig) -> Model:
 
 def _fuses(network: MAZeroNetwork, config: InferenceConfig) -> bool:
     compiling = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
-    return network.config.standard and config.precision == "float32" and compiling
+    return network.config.structure == "individual" and config.precision == "float32" and compiling
 
 
 class FusedModel:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from mazero.inference import kernels
+from mazero.grouped import Grouped, GroupedLinear, GroupedNorm
+from mazero.inference import records
+from mazero.inference.layers import lines
+from mazero.inference.records import ALIGNMENT
 from mazero.inference.tiles import ROWS, pack, padded
 from mazero.networks import AttentionLayer, MAZeroNetwork, Mlp
 
 ROWS_IN_A_TILE = 48  # agents worked on together: activations stay in the second-level cache, weights are reused
-ALIGNMENT = 16  # floats: a cache line
 
 
 class Packed:
     """A network's weights as the kernels want them.
 
     Attributes:
-      weights: float32, flat.    dense: DENSE records.    plan: (1,) PLAN record.
+      weights: float32, flat.    dense: (parts, copies) DENSE records.    plan: (1,) PLAN record.
+    Raises: ValueError for a network of the flat structure, which the kernels do not know.
     """
 
     def __init__(self, network: MAZeroNetwork) -> None:
-        self.plan = np.zeros(1, kernels.PLAN)
+        if network.config.structure == "flat":
+            raise ValueError("the kernels run individual dynamics, got network.structure flat: use backend eager")
+        self.plan = np.zeros(1, records.PLAN)
         self._parts: list[np.ndarray] = []
         self._size = 0
         with torch.no_grad():
@@ -37,55 +43,91 @@ class Packed:
         self._parts.clear()
 
     def _lay_out(self, network: MAZeroNetwork) -> np.ndarray:
-        """Fills the plan and collects all weights. Returns: the DENSE records."""
+        """Fills the plan and collects all weights. Returns: the DENSE records, (parts, copies)."""
         plan, config, n = self.plan[0], network.config, network.n_agents
+        shared = config.sharing == "all"
+        self._copies = (0,) if shared else network.groups  # group of each copy
         width = config.hidden_size
         stride = padded(width)
-        communication, dynamics, reward = network.communication, network.dynamics, network.reward
-        dense: dict[int, np.void] = {}
+        dynamics, reward = network.dynamics, network.reward
+        dense: dict[int, list[np.void]] = {}
 
-        embed = communication.embed
-        dense[kernels.EMBED] = self._linear(_numpy(embed.weight).T, _numpy(embed.bias))
-        plan["embed_rows"] = self._rows(_numpy(embed.action_rows), stride)
-        plan["position"] = self._rows(_numpy(communication.position), stride)
+        plan["communicates"] = network.communication is not None
+        nothing = [np.zeros(1, records.DENSE)[0]] * len(self._copies)
+        dense[records.EMBED] = dense[records.FIRST_FEATURE] = nothing
+        if network.communication is not None:
+            embed = network.communication.embed
+            dense[records.EMBED] = self._own(_weights(embed), _vectors(embed.bias))
+            plan["embed_rows"] = self._own_rows(embed.action_rows, stride)
+            plan["position"] = self._rows(_numpy(network.communication.position), stride)
         first = dynamics.first
-        weight = _numpy(first.weight).T  # (2 H, M)
-        dense[kernels.FIRST_HIDDEN] = self._linear(weight[:width], _numpy(first.bias))
-        dense[kernels.FIRST_FEATURE] = self._linear(weight[width:], None)
-        plan["first_rows"] = self._rows(_numpy(first.action_rows), padded(weight.shape[1]))
-        plan["first_scale"], plan["first_shift"] = self._norm(dynamics.norm)
+        weights = _weights(first)  # (2 H, M), or (H, M) without communication
+        dense[records.FIRST_HIDDEN] = self._own([weight[:width] for weight in weights], _vectors(first.bias))
+        if network.communication is not None:
+            dense[records.FIRST_FEATURE] = self._own([weight[width:] for weight in weights], None)
+        plan["first_rows"] = self._own_rows(first.action_rows, padded(weights[0].shape[1]))
+        plan["first_scale"], plan["first_shift"] = self._own_norm(dynamics.norm)
 
-        dense[kernels.REWARD] = self._linear(_joint(reward.weight, n, stride), _numpy(reward.bias), reward.norm)
+        team = {
+            records.REWARD: self._linear(_joint(reward.weight, n, stride), _numpy(reward.bias), _norms(reward.norm)[0]),
+            records.REWARD_OUT: self._of(reward.out),
+        }
         plan["reward_rows"] = self._rows(_numpy(reward.action_rows), padded(config.head_size))
-        dense[kernels.REWARD_OUT] = self._of(reward.out)
         ((value, value_norm),) = _linear_and_norm(network.value[0])
-        dense[kernels.VALUE] = self._linear(_joint(value.weight, n, stride), _numpy(value.bias), value_norm)
-        dense[kernels.VALUE_OUT] = self._of(network.value[1])
+        team[records.VALUE] = self._linear(_joint(value.weight, n, stride), _numpy(value.bias), _norms(value_norm)[0])
+        team[records.VALUE_OUT] = self._of(network.value[1])
         ((policy, policy_norm),) = _linear_and_norm(network.policy[0])
-        dense[kernels.POLICY] = self._of(policy, policy_norm)
-        dense[kernels.POLICY_OUT] = self._of(network.policy[1])
+        dense[records.POLICY] = self._own(_weights(policy), _vectors(policy.bias), _norms(policy_norm))
+        dense[records.POLICY_OUT] = self._own(_weights(network.policy[1]), _vectors(network.policy[1].bias))
 
-        at = kernels.VARIABLE
-        for layer in communication.layers:
+        at = records.VARIABLE
+        layers = [] if network.communication is None else network.communication.layers
+        for layer in layers:
             assert isinstance(layer, AttentionLayer)
             for record in self._attention(layer):
-                dense[at] = record
+                team[at] = record
                 at += 1
         representation = _linear_and_norm(network.representation)
         rest = _linear_and_norm(dynamics.rest)
         for linear, norm in (*representation, *rest):
-            dense[at] = self._of(linear, norm)
+            dense[at] = self._own(_weights(linear), _vectors(linear.bias), _norms(norm))
             at += 1
-        plan["input_scale"], plan["input_shift"] = self._norm(network.normalise)
+        plan["input_scale"], plan["input_shift"] = self._own_norm(network.normalise)
 
-        inputs = network.normalise.normalized_shape[0]
-        widths = [inputs, *(int(record["n"]) for record in dense.values())]
+        dense |= {index: [record] * len(self._copies) for index, record in team.items()}
+        inputs = network.inputs
+        widths = [inputs, *(int(of_copies[0]["n"]) for of_copies in dense.values())]
         plan["agents"], plan["actions"], plan["hidden"], plan["stride"] = n, network.n_actions, width, stride
-        plan["heads"], plan["layers"] = config.attention_heads, len(communication.layers)
+        plan["heads"], plan["layers"] = config.attention_heads, len(layers)
         plan["observation"], plan["representation"], plan["rest"] = inputs, len(representation), len(rest)
         plan["support"], plan["widest"] = config.support, padded(max(widths))
-        plan["tile"] = samples_in_a_tile(n)
-        return np.array([dense[i] for i in range(at)])
+        plan["tile"] = samples_in_a_tile(n) if shared else samples_in_a_tile_of_copies(n)
+        return np.array([[record.item() for record in dense[i]] for i in range(at)], records.DENSE)
+
+    def _own(
+        self,
+        weights: list[np.ndarray],
+        biases: list[np.ndarray] | None,
+        norms: list[tuple[np.ndarray, np.ndarray]] | None = None,
+    ) -> list[np.void]:
+        """Records of every copy of an agent's own Linear; lists are by group."""
+        made = [
+            self._linear(weight, None if biases is None else biases[g], None if norms is None else norms[g])
+            for g, weight in enumerate(weights)
+        ]
+        return [made[group] for group in self._copies]
+
+    def _own_rows(self, rows: torch.Tensor, width: int) -> int:
+        """Rows (A, N) or (G, A, N) of actions, of every copy, one below the other; returns their offset."""
+        by_group = [_numpy(rows)] if rows.dim() == 2 else list(_numpy(rows))
+        return self._rows(np.concatenate([by_group[group] for group in self._copies]), width)
+
+    def _own_norm(self, norm: nn.Module) -> tuple[int, int]:
+        """Offsets of the gains and of the shifts of every copy, which lie in whole cache lines."""
+        norms = _norms(norm)
+        width = int(lines(norms[0][0].size))
+        gains, shifts = zip(*(norms[group] for group in self._copies), strict=True)
+        return self._rows(np.stack(gains), width), self._rows(np.stack(shifts), width)
 
     def _attention(self, layer: AttentionLayer) -> list[np.void]:
         """The four Linears of an encoder layer, features of the heads reordered, queries scaled."""
@@ -99,17 +141,19 @@ class Packed:
         bias[0] *= scale
         return [
             self._linear(weight.reshape(3 * width, width).T, bias.ravel()),
-            self._linear(_numpy(out.weight)[:, order].T, _numpy(out.bias), layer.norm_attention),
+            self._linear(_numpy(out.weight)[:, order].T, _numpy(out.bias), _norms(layer.norm_attention)[0]),
             self._of(layer.feed_in),
             self._of(layer.feed_out, layer.norm_feed),
         ]
 
     def _of(self, linear: nn.Module, norm: nn.LayerNorm | None = None) -> np.void:
         assert isinstance(linear, nn.Linear)
-        return self._linear(_numpy(linear.weight).T, _numpy(linear.bias), norm)
+        return self._linear(_numpy(linear.weight).T, _numpy(linear.bias), None if norm is None else _norms(norm)[0])
 
-    def _linear(self, weight: np.ndarray, bias: np.ndarray | None, norm: nn.LayerNorm | None = None) -> np.void:
-        """weight (K, N), bias (N,) or None for zeros."""
+    def _linear(
+        self, weight: np.ndarray, bias: np.ndarray | None, norm: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> np.void:
+        """weight (K, N), bias (N,) or None for zeros, gain and shift of the LayerNorm behind."""
         k, width = weight.shape
         n = padded(width)
         wide = np.zeros((k, n))
@@ -117,16 +161,12 @@ class Packed:
         offsets = np.zeros(n)
         if bias is not None:
             offsets[:width] = bias
-        record = np.zeros(1, kernels.DENSE)[0]
+        record = np.zeros(1, records.DENSE)[0]
         record["k"], record["n"], record["width"] = k, n, width
         record["weight"], record["bias"] = self._add(pack(wide)), self._add(offsets)
         if norm is not None:
-            record["scale"], record["shift"] = self._norm(norm)
+            record["scale"], record["shift"] = self._add(norm[0]), self._add(norm[1])
         return record
-
-    def _norm(self, norm: nn.LayerNorm) -> tuple[int, int]:
-        assert norm.eps == kernels.LAYER_NORM_EPSILON
-        return self._add(_numpy(norm.weight)), self._add(_numpy(norm.bias))
 
     def _rows(self, rows: np.ndarray, width: int) -> int:
         """Rows padded with zeros to `width`; returns their offset."""
@@ -148,6 +188,11 @@ def samples_in_a_tile(n_agents: int) -> int:
     return step * max(1, round(ROWS_IN_A_TILE / (n_agents * step)))
 
 
+def samples_in_a_tile_of_copies(n_agents: int) -> int:
+    """The same where every agent has a product of its own: then its rows alone fill register tiles."""
+    return ROWS * max(1, round(ROWS_IN_A_TILE / (n_agents * ROWS)))
+
+
 def _numpy(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().float().numpy().copy()
 
@@ -160,9 +205,26 @@ def _joint(weight: torch.Tensor, n_agents: int, stride: int) -> np.ndarray:
     return wide.reshape(out, -1).T
 
 
-def _linear_and_norm(mlp: nn.Module) -> list[tuple[nn.Linear, nn.LayerNorm]]:
-    """(Linear, LayerNorm) of each layer of an `Mlp`."""
+def _weights(layer: Any) -> list[np.ndarray]:
+    """Weights (K, N) of an agent's own Linear, by group."""
+    weight = _numpy(layer.weight)
+    return list(weight) if isinstance(layer, Grouped) else [weight.T]
+
+
+def _vectors(parameter: torch.Tensor) -> list[np.ndarray]:
+    """(N,) or (G, N) -> vectors by group."""
+    return list(np.atleast_2d(_numpy(parameter)))
+
+
+def _norms(norm: nn.Module) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Gain and shift of a LayerNorm, by group."""
+    assert isinstance(norm, nn.LayerNorm | GroupedNorm) and norm.eps == records.LAYER_NORM_EPSILON
+    return list(zip(_vectors(norm.weight), _vectors(norm.bias), strict=True))
+
+
+def _linear_and_norm(mlp: nn.Module) -> list[tuple[Any, Any]]:
+    """(Linear, LayerNorm) of each layer of an `Mlp`, shared or of groups."""
     assert isinstance(mlp, Mlp)
-    linears = [part for part in mlp.layers if isinstance(part, nn.Linear)]
-    norms = [part for part in mlp.layers if isinstance(part, nn.LayerNorm)]
+    linears = [part for part in mlp.layers if isinstance(part, nn.Linear | GroupedLinear)]
+    norms = [part for part in mlp.layers if isinstance(part, nn.LayerNorm | GroupedNorm)]
     return list(zip(linears, norms, strict=True))

@@ -20,7 +20,6 @@ from mazero.learning.layers import ActionDense, Chain, Dense, FirstDense, Norm, 
 from mazero.learning.objective import consistency_loss, policy_loss, scalar_loss
 from mazero.networks import AttentionLayer, Communication, MAZeroNetwork
 
-STANDARD = "communication, shared parameters and individual dynamics"
 CHUNK = 65536  # floats of a row of features times rows of a chunk: a quarter of a megabyte
 
 
@@ -46,12 +45,15 @@ class LearningStep:
 
     Args:
       network: whose parameters are used, where they are now.    batch: B.    steps: U.
-    Raises: ValueError if the network has parts that are not those of `MAZeroNetwork`.
+    Raises: ValueError if the network has parts that are not those of `MAZeroNetwork`, is flat, or is not shared by all.
     """
 
     def __init__(self, network: MAZeroNetwork, batch: int, steps: int) -> None:
-        if network.communication is None or not network.config.standard:
-            raise ValueError(f"the network must be the standard one, with {STANDARD}, got {network.config}")
+        if network.config.structure == "flat" or network.config.sharing != "all":
+            raise ValueError(
+                "the kernels learn individual dynamics with shared parameters, got "
+                f"network.structure {network.config.structure}, network.sharing {network.config.sharing}"
+            )
         for name, parameter in network.named_parameters():
             if not usable(parameter):
                 raise ValueError(f"{name} must be float32 in main memory, got {parameter.dtype}, {parameter.device}")
@@ -84,18 +86,22 @@ class LearningStep:
             Chain(parts[1:], known, slots, out=out, first=_first(parts[0], known, inputs, slots))
             for slots, out in ((once, self.root), (passing, self.target))
         )
-        embed = network.communication.embed
-        self.embed = ActionDense(
-            of(embed.weight), of(embed.bias), each, action_rows=of(embed.action_rows), row=self.action
-        )
-        self.embedded, self.position = Rows(each, width), network.communication.position.numpy()
-        self.encoders = [Encoder(layer, known, n, each) for layer in _encoder_layers(network.communication)]
+        self.embed: ActionDense | None = None
+        self.encoders: list[Encoder] = []
+        if network.communication is not None:
+            embed = network.communication.embed
+            self.embed = ActionDense(
+                of(embed.weight), of(embed.bias), each, action_rows=of(embed.action_rows), row=self.action
+            )
+            self.embedded, self.position = Rows(each, width), network.communication.position.numpy()
+            self.encoders = [Encoder(layer, known, n, each) for layer in _encoder_layers(network.communication)]
         first = network.dynamics.first
         norm = Norm(of(network.dynamics.norm.weight), of(network.dynamics.norm.bias))
         self.first = ActionDense(
             of(first.weight), of(first.bias), each, action_rows=of(first.action_rows), row=self.action, norm=norm
         )
-        self.from_hidden, self.from_feature = self.first.weight.value.split(width, dim=1)
+        self.from_hidden, *from_feature = self.first.weight.value.split(width, dim=1)
+        self.from_feature = from_feature[0] if from_feature else None  # None: no communication
         self.rest = Chain(stages(network.dynamics.rest), known, each, out=self.after)
         self.d_feature, self.d_first = Rows(scratch, width), Rows(scratch, len(first.weight))
 
@@ -153,15 +159,25 @@ class LearningStep:
 
     def _prepare(self) -> None:
         """Whatever is made of weights; draws dropout."""
-        for part in (self.representation, self.target_representation, self.embed, self.first):
+        for part in (self.representation, self.target_representation, self.first):
             part.prepare()
+        if self.embed is not None:
+            self.embed.prepare()
         for layer in self.encoders:
             layer.prepare()
 
     def _dynamics(self, slot: int) -> None:
         """One step of the model from the states of a slot."""
-        hidden, embed, first = self.before.tensors[slot], self.embed, self.first
-        torch.mm(hidden, embed.transposed, out=embed.z.tensors[slot])
+        hidden, first = self.before.tensors[slot], self.first
+        products = first.z.tensors[slot]
+        torch.mm(hidden, self.from_hidden.t(), out=products)
+        if self.embed is not None and self.from_feature is not None:
+            products.addmm_(self._features(slot, self.embed), self.from_feature.t())
+        self.rest.forward(slot, first.activate(slot), self.before.arrays[slot])
+
+    def _features(self, slot: int, embed: ActionDense) -> Tensor:
+        """What communication tells every agent in a slot, (R, H)."""
+        torch.mm(self.before.tensors[slot], embed.transposed, out=embed.z.tensors[slot])
         rows.relu(
             embed.z.arrays[slot], embed.table, self.action.arrays[slot], self.position, self.embedded.arrays[slot]
         )
@@ -169,10 +185,7 @@ class LearningStep:
         for layer in self.encoders:
             layer.forward(slot, feature)
             feature = layer.out
-        products = first.z.tensors[slot]
-        torch.mm(hidden, self.from_hidden.t(), out=products)
-        products.addmm_(feature.tensors[slot], self.from_feature.t())
-        self.rest.forward(slot, first.activate(slot), self.before.arrays[slot])
+        return feature.tensors[slot]
 
     def objective(
         self, targets: tuple[np.ndarray, ...], importance: np.ndarray, real: np.ndarray, agrees: np.ndarray,
@@ -239,29 +252,33 @@ class LearningStep:
         slope = self.rest.backward(slot, self.d_after.arrays[slot])
         torch.mm(slope, self.rest.layers[0].weight.value, out=self.d_first.tensors[slot])
         slope = self.first.backward(slot, self.d_first.arrays[slot])
-        d_feature = self.d_feature.tensors[slot]
+        d_before.add_(d_after, alpha=share)
+        d_before.addmm_(slope, self.from_hidden, alpha=share)
+        if self.embed is None or self.from_feature is None:
+            return
+        d_feature, embed = self.d_feature.tensors[slot], self.embed
         torch.mm(slope, self.from_feature, out=d_feature)
         for layer in reversed(self.encoders):
             layer.backward(slot, d_feature, self.d_feature.arrays[slot])
-        embed = self.embed
         rows.relu_backward(
             self.d_feature.arrays[slot], embed.z.arrays[slot], self.action.arrays[slot], embed.table_slope
         )
-        d_before.add_(d_after, alpha=share)
-        d_before.addmm_(slope, self.from_hidden, alpha=share)
         d_before.addmm_(embed.z.tensors[slot], embed.weight.value, alpha=share)
 
     def _finish(self, *, consistency: bool) -> None:
         """Gradients of all weights."""
-        hidden, feature = self.before.tensor, self.embedded.tensor
+        hidden = self.before.tensor
         joint = self.states.tensor.view((self.steps + 1) * self.batch, -1)
         later = joint[self.batch :]
         self.representation.finish(self.standard.tensor)
-        self.embed.finish(hidden)
-        for layer in self.encoders:
-            layer.finish(feature)
-            feature = layer.out.tensor
-        self.first.finish(hidden, feature)
+        told = []
+        if self.embed is not None:
+            self.embed.finish(hidden)
+            told = [self.embedded.tensor]
+            for layer in self.encoders:
+                layer.finish(told[0])
+                told = [layer.out.tensor]
+        self.first.finish(hidden, *told)
         self.rest.finish(self.first.out.tensor)
         self.value.finish(joint)
         self.policy.finish(self.states.tensor)

@@ -14,11 +14,20 @@ from tests.mazero.learning.test_step import doubled, make_batch
 from training.config import apply_overrides, load_preset
 
 
-@pytest.mark.parametrize("consistency", [2.0, 0.0])
-def test_a_step_needs_what_torch_counts(consistency):
+@pytest.mark.parametrize(
+    ("consistency", "changes"),
+    [
+        (2.0, {}),
+        (0.0, {}),
+        (2.0, {"communication": False}),
+        (2.0, {"sharing": "none"}),
+        (2.0, {"structure": "flat"}),
+    ],
+)
+def test_a_step_needs_what_torch_counts(consistency, changes):
     config = NetworkConfig(
         hidden_size=12, mlp_sizes=(10, 8), head_size=7, attention_layers=2, attention_heads=3, dropout=0.0,
-        projection_size=9, predictor_size=5, support=3,
+        projection_size=9, predictor_size=5, support=3, **changes,
     )  # fmt: skip
     net = MAZeroNetwork(config, obs_size=6, n_agents=3, n_actions=4).double()  # plain modules
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):

@@ -1,6 +1,7 @@
 """MAZero on a CUDA device: the CPU's function, whole runs, and coming back."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from mazero.losses import batch_loss
 from mazero.optimiser import Adam
 from mazero.search import SearchConfig, search
 from mazero.update import optimise
-from tests.mazero.inference.test_fused import network_of, observations
+from tests.mazero.inference.test_fused import SMALL, network_of, observations
 from tests.mazero.test_learner import advanced, batch_of
 from tests.mazero.tiny import tiny_learner
 from training.loop import Schedule, train
@@ -30,9 +31,14 @@ def run(path, *overrides, device="cuda", stop_at=None, learner=None):
     return [without_clock(r) for r in read_records(path / "metrics.jsonl") if r["kind"] != "run"]
 
 
-@pytest.mark.parametrize("backend", ["eager", "compile", "graph"])
-def test_inference_is_the_cpus_function(backend):
-    network = network_of()
+VARIANTS = [{}, {"communication": False}, {"sharing": "none"}, {"sharing": "type"}, {"structure": "flat"}]
+
+
+@pytest.mark.parametrize(
+    ("backend", "changes"), [("eager", {}), ("compile", {}), *(("graph", changes) for changes in VARIANTS)]
+)
+def test_inference_is_the_cpus_function(backend, changes):
+    network = network_of(dataclasses.replace(SMALL, **changes))
     obs = observations(network, 33)
     actions = torch.from_numpy(np.random.default_rng(0).integers(0, network.n_actions, (33, network.n_agents)))
     here = make_model(network, InferenceConfig(backend="eager"))
@@ -64,12 +70,13 @@ def test_loss_and_gradient_of_a_batch_are_the_cpus():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_run_and_a_stop_is_no_stop(tmp_path):
+@pytest.mark.parametrize("change", ["network.communication=true", "network.sharing=none", "network.structure=flat"])
+def test_the_same_seed_gives_the_same_run_and_a_stop_is_no_stop(tmp_path, change):
     """With dropout, which draws from the device's own generator."""
-    whole = run(tmp_path / "whole")
-    assert run(tmp_path / "again") == whole
-    run(tmp_path / "parts", stop_at=100)
-    assert run(tmp_path / "parts") == whole
+    whole = run(tmp_path / "whole", change)
+    assert run(tmp_path / "again", change) == whole
+    run(tmp_path / "parts", change, stop_at=100)
+    assert run(tmp_path / "parts", change) == whole
     assert whole[-1]["kind"] == "absolute" and whole[-2]["updates"] == 16
 
 

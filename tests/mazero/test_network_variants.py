@@ -15,6 +15,7 @@ from mazero.learning import plan_for
 from mazero.losses import batch_loss
 from mazero.networks import MAZeroNetwork, NetworkConfig, groups_of
 from tests.mazero.learning.test_step import LOSS, make_batch, make_network
+from tests.mazero.test_learner import run
 from training.errors import UserError
 
 SIZES = NetworkConfig(
@@ -234,12 +235,19 @@ def test_groups_follow_types_in_order_of_appearance():
         groups_of("type", 3, ())
 
 
+def test_the_kernels_of_inference_run_all_but_the_flat_structure():
+    for name, changes in VARIANTS.items():
+        net = make_network(agent_types=TYPES, **changes).eval()
+        assert isinstance(make_model(net, InferenceConfig()), TorchModel if name == "flat" else FusedModel), name
+    with pytest.raises(ValueError, match=r"the kernels run individual dynamics, got network\.structure flat"):
+        FusedModel(net)
+
+
 @EACH
-def test_plain_torch_searches_and_learns_with_what_the_kernels_do_not_know(name):
+def test_every_variant_learns_by_plain_torch_where_the_kernels_do_not_know_it(name):
     net = make_network(agent_types=TYPES, **VARIANTS[name])
-    assert isinstance(make_model(net, InferenceConfig()), TorchModel)
     batch = make_batch(net)
-    assert plan_for(net, batch) is None
+    assert (plan_for(net, batch) is not None) == (name == "no communication")
     loss = batch_loss(net, batch, LOSS)[0]
     loss.backward()
     assert torch.isfinite(loss) and all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
@@ -254,6 +262,21 @@ def test_kernels_serve_the_standard_network():
     assert plan_for(net.train(), make_batch(net)) is not None
 
 
+@pytest.mark.parametrize(
+    ("change", "game"),
+    [
+        ("network.communication=false", "matrix_1"),
+        ("network.sharing=type", "3m"),
+        ("network.structure=flat", "matrix_1"),
+    ],
+)
+def test_stop_and_resume_is_no_stop(tmp_path, change, game):
+    whole = run(tmp_path / "whole", change, game=game)
+    run(tmp_path / "parts", change, game=game, stop_at=100)
+    assert run(tmp_path / "parts", change, game=game) == whole
+    assert whole[-2]["updates"] == 16
+
+
 def test_refusals():
     with pytest.raises(ValueError, match=r"^structure must be one of individual, flat, got 'joint'$"):
         NetworkConfig(structure="joint")
@@ -262,8 +285,10 @@ def test_refusals():
     for changes in ({"communication": False}, {"sharing": "none"}):
         with pytest.raises(ValueError, match=r"structure flat has no agents that could share"):
             NetworkConfig(structure="flat", **changes)
-    with pytest.raises(ValueError, match=r"inference.backend fused runs the network with communication"):
-        MAZeroConfig(network=NetworkConfig(sharing="none"), inference=InferenceConfig(backend="fused"))
+    with pytest.raises(
+        ValueError, match=r"inference\.backend fused runs individual dynamics, got network\.structure flat"
+    ):
+        MAZeroConfig(network=NetworkConfig(structure="flat"), inference=InferenceConfig(backend="fused"))
 
 
 def test_types_that_are_not_known_are_a_mistake_of_the_caller():

@@ -13,9 +13,10 @@ SMALL = NetworkConfig(hidden_size=16, mlp_sizes=(24,), head_size=8, attention_la
 
 
 def network_of(config=SMALL, *, n=3, obs_size=7, n_actions=5, seed=0):
-    """Random everywhere: heads start at zero, which would hide mistakes."""
+    """Random everywhere: heads start at zero, which would hide mistakes. The first agent is of another type."""
     torch.manual_seed(seed)
-    network = MAZeroNetwork(config, obs_size=obs_size, n_agents=n, n_actions=n_actions).eval()
+    types = ("medivac", *["marine"] * (n - 1))
+    network = MAZeroNetwork(config, obs_size=obs_size, n_agents=n, n_actions=n_actions, agent_types=types).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -23,8 +24,8 @@ def network_of(config=SMALL, *, n=3, obs_size=7, n_actions=5, seed=0):
 
 
 def observations(network, batch, seed=0):
-    width = network.normalise.normalized_shape[0]
-    return np.random.default_rng(seed).standard_normal((batch, network.n_agents, width)).astype(np.float32)
+    shape = (batch, network.n_agents, network.inputs)
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def step(model, hidden, actions):
@@ -49,6 +50,11 @@ CONFIGS = {
                       support=20),
         2, 11, 70,
     ),
+    "without communication": (NetworkConfig(communication=False, mlp_sizes=(48, 40)), 5, 30, 9),
+    "without sharing": (NetworkConfig(sharing="none", attention_layers=1), 8, 41, 14),
+    "none shared, 27 agents": (NetworkConfig(sharing="none", hidden_size=40, mlp_sizes=(24,)), 27, 33, 36),
+    "shared by type": (NetworkConfig(sharing="type", hidden_size=24, mlp_sizes=(40,), attention_layers=1), 5, 20, 7),
+    "without either": (NetworkConfig(sharing="none", communication=False, hidden_size=24, mlp_sizes=()), 3, 20, 7),
 }  # fmt: skip
 
 

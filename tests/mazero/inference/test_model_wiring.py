@@ -11,7 +11,7 @@ import torch
 
 from mazero.inference import FusedModel, InferenceConfig, TorchModel, kernels, make_model, models
 from mazero.inference.packed import Packed
-from mazero.networks import Prediction
+from mazero.networks import NetworkConfig, Prediction
 from tests.mazero.inference.test_fused import network_of, observations
 
 
@@ -139,6 +139,7 @@ def test_which_model_a_config_makes(monkeypatch, device, jit):
     monkeypatch.setattr(models, "TorchModel", lambda network, **how: (how["compiled"], how["precision"], network))
     monkeypatch.setattr(numba.config, "DISABLE_JIT", not jit)
     network = torch.nn.Linear(1, 1, device=device)
+    network.config = NetworkConfig()
     on_cpu = device == "cpu"
     made = {
         ("auto", "float32"): ("fused", network) if on_cpu and jit else (False, "float32", network),

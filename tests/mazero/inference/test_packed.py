@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from mazero.inference import kernels
-from mazero.inference.packed import ALIGNMENT, Packed, samples_in_a_tile
+from mazero.inference import records
+from mazero.inference.packed import Packed, samples_in_a_tile
+from mazero.inference.records import ALIGNMENT
 from mazero.inference.tiles import PANEL, padded
 from mazero.networks import NetworkConfig
 from tests.mazero.inference.test_fused import network_of
@@ -54,11 +55,11 @@ def test_the_plan_and_all_weights(n, obs_size, n_actions):
     numbers = {
         "agents": n, "actions": n_actions, "hidden": 24, "stride": stride, "heads": 3, "layers": 2,
         "observation": obs_size, "representation": 3, "rest": 2, "support": 7,
-        "widest": padded(max(obs_size, n_actions, 3 * 24)), "tile": samples_in_a_tile(n),
+        "widest": padded(max(obs_size, n_actions, 3 * 24)), "tile": samples_in_a_tile(n), "communicates": 1,
     }  # fmt: skip
     assert {name: plan[name] for name in numbers} == numbers and packed.plan.shape == (1,)
-    assert type(samples_in_a_tile(n)) is int and packed.dense.dtype == kernels.DENSE
-    assert packed.dense.shape == (9 + 2 * 4 + 3 + 2,) and packed.weights.dtype == np.float32
+    assert type(samples_in_a_tile(n)) is int and packed.dense.dtype == records.DENSE
+    assert packed.dense.shape == (9 + 2 * 4 + 3 + 2, 1) and packed.weights.dtype == np.float32
 
     def linear(name, norm=None):
         after = [] if norm is None else [p[f"{norm}.weight"], p[f"{norm}.bias"]]
@@ -95,7 +96,7 @@ def test_the_plan_and_all_weights(n, obs_size, n_actions):
         ]
     mlps = [("representation", 3), ("dynamics.rest", 2)]
     expected += [linear(f"{m}.layers.{3 * i}", f"{m}.layers.{3 * i + 2}") for m, count in mlps for i in range(count)]
-    for i, (record, wanted) in enumerate(zip(packed.dense, expected, strict=True)):
+    for i, (record, wanted) in enumerate(zip(packed.dense[:, 0], expected, strict=True)):
         found = reader.linear(record, norm=len(wanted) == 4)
         for x, y in zip(found, wanted, strict=True):
             np.testing.assert_allclose(x, y, rtol=1e-6, atol=0, err_msg=str(i))
@@ -146,6 +147,6 @@ def test_a_network_in_float64_is_packed_in_float32():
 
 def test_a_layer_norm_with_another_epsilon_is_not_packed():
     network = network_of()
-    network.normalise.eps = 2 * kernels.LAYER_NORM_EPSILON
+    network.normalise.eps = 2 * records.LAYER_NORM_EPSILON
     with pytest.raises(AssertionError):
         Packed(network)

@@ -89,6 +89,8 @@ def assert_is_the_plain_one(net, batch, config=LOSS, reference=None):
         (5, 3, 4, {"hidden_size": 16, "attention_heads": 8, "attention_layers": 3}),
         (3, 2, 2, {"hidden_size": 32, "attention_heads": 4, "attention_layers": 0, "mlp_sizes": (33, 17)}),
         (20, 2, 1, {"attention_heads": 2, "stacked_observations": 2}),
+        (3, 4, 3, {"communication": False}),
+        (5, 3, 2, {"communication": False, "hidden_size": 32, "attention_heads": 4, "mlp_sizes": (33, 17)}),
     ],
 )
 def test_loss_and_gradients_are_those_of_the_plain_modules(agents, size, steps, changes):
