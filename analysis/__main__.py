@@ -66,6 +66,14 @@ def _over_paper(arguments: argparse.Namespace, study: Study) -> None:
     _say(*style.save(figure, arguments.root / "figures" / over_paper.NAME, suffixes=style.ALL))
 
 
+def _agent_costs(arguments: argparse.Namespace, study: Study) -> None:
+    from analysis import agent_costs, collect
+
+    frame = _evaluations(arguments.root, study)
+    makers = dict.fromkeys(collect.made_by(frame, group) for group in study.groups.values())
+    _say(*agent_costs.write_all(study, arguments.root, made_by="; ".join(makers)))
+
+
 def _tables(arguments: argparse.Namespace, study: Study) -> None:
     from analysis import tables
 
@@ -156,6 +164,7 @@ COMMANDS = {
     "collect": _collect,
     "figures": _figures,
     "over_paper": _over_paper,
+    "agent_costs": _agent_costs,
     "tables": _tables,
     "export": _export,
     "films": _films,
@@ -175,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         "collect": "run directories -> evaluations.csv and evaluations.parquet",
         "figures": "evaluations -> figures/<group>/*.png, *.pdf and *.svg",
         "over_paper": "evaluations -> figures/over_paper.png, .pdf and .svg, the study over the curves of the paper",
+        "agent_costs": "run directories -> tables/agent_costs.* and figures/agent_costs.*, costs over team sizes",
         "tables": "evaluations -> tables/*.csv, *.md and *.tex",
         "export": "evaluations -> marl_eval/<group>.json, the exchange format of marl-eval",
         "films": "trained policies -> films/*.mp4, a won and a lost battle of each map",

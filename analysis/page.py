@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from analysis import claims, report
+from analysis import agent_costs, claims, report
 from analysis.claims import Verdict
 from analysis.collect import made_by
 from analysis.evidence import Evidence
@@ -85,6 +85,10 @@ def compose(
     if study.over_paper:
         path = root / "figures" / "over_paper.svg"
         over_paper = embed(path, title="Over the paper's curves", caption=report.OVER_PAPER)
+    costs = None
+    path = root / "figures" / f"{agent_costs.NAME}.svg"
+    if study.agent_costs and path.is_file():  # not where a page is drawn anew without the runs
+        costs = embed(path, title=agent_costs.TITLE, caption=agent_costs.CAPTION)
     return render(
         "study.html",
         title=study.name,
@@ -96,6 +100,7 @@ def compose(
         intervals=report.intervals(study),
         algorithms=table_context("algorithms", "Algorithms", _algorithms(study), "Algorithms"),
         over_paper=over_paper,
+        agent_costs=costs,
         tables=shown,
         films=films,
         unfilmed=[shot.told for shot in shots if not shot.file],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis import agent_costs
 from analysis.collect import as_csv, made_by, unit_data
 from analysis.evidence import PUBLISHED, Evidence
 from analysis.evidence import write as keep
@@ -77,6 +78,10 @@ def compose(
     lines += ["", "## Results", ""]
     if study.over_paper:
         lines += [f"![{OVER_PAPER}](figures/over_paper.png)", "", f"*{OVER_PAPER}*", ""]
+    if study.agent_costs:
+        files = f"[table](tables/{agent_costs.NAME}.md), [CSV](tables/{agent_costs.NAME}.csv)"
+        lines += [f"### {agent_costs.TITLE}", "", f"![{agent_costs.TITLE}](figures/{agent_costs.NAME}.png)", ""]
+        lines += [f"*{agent_costs.CAPTION}* {files}", ""]
     for name in TABLE_HIDDEN:
         if len(tables[name]):
             lines += [f"### {TABLE_TITLES[name]}", "", _table(tables[name], name), ""]
@@ -131,6 +136,8 @@ def publish(
     names = ["evaluations.csv", "report.md"]
     names += [f"figures/{group}/{figure}.png" for group in study.groups for figure in FIGURES]
     names += ["figures/over_paper.png"] if study.over_paper else []
+    if study.agent_costs:
+        names += [f"figures/{agent_costs.NAME}.png", f"tables/{agent_costs.NAME}.csv", f"tables/{agent_costs.NAME}.md"]
     names += [f"tables/{table}.{suffix}" for table in TABLES for suffix in ("csv", "md")]
     for name in names:
         if not (root / name).is_file():

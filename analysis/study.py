@@ -53,6 +53,7 @@ RESERVED = (
     "films",
     "overview",
     "over_paper",
+    "agent_costs",
     "all",
     "estimate",
     "fig1",
@@ -152,6 +153,7 @@ class Study:
     algorithms: dict[str, Algorithm]
     groups: dict[str, Group]
     reproduces: str | None = None  # what of the paper, or which open question; None: no part of target `all`
+    agent_costs: bool = False  # whether costs are drawn over the number of agents
     part: tuple[str, ...] = ()  # what is drawn and what is left out, where not all runs are finished
 
     @property
@@ -336,6 +338,7 @@ def _build(document: dict[str, Any]) -> Study:
         algorithms=algorithms,
         groups=groups,
         reproduces=document.get("reproduces"),
+        agent_costs=document.get("agent_costs", False),
     )
 
 

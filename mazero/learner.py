@@ -262,6 +262,7 @@ class MAZeroLearner:
         if means:
             if isinstance(self.searches, PeriodSearches):
                 means |= self.searches.drain_counts()
+            means["parameters"] = sum(parameter.numel() for parameter in self.network.parameters())
             means |= {f"{name}_seconds": round(spent, 3) for name, spent in self._seconds.items()}
             self._seconds = dict.fromkeys(self._seconds, 0.0)
         return means

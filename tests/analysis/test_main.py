@@ -300,6 +300,7 @@ ABOUT = {
     "collect": "run directories -> evaluations.csv and evaluations.parquet",
     "figures": "evaluations -> figures/<group>/*.png, *.pdf and *.svg",
     "over_paper": "evaluations -> figures/over_paper.png, .pdf and .svg, the study over the curves of the paper",
+    "agent_costs": "run directories -> tables/agent_costs.* and figures/agent_costs.*, costs over team sizes",
     "tables": "evaluations -> tables/*.csv, *.md and *.tex",
     "export": "evaluations -> marl_eval/<group>.json, the exchange format of marl-eval",
     "films": "trained policies -> films/*.mp4, a won and a lost battle of each map",

@@ -247,7 +247,8 @@ REFUSALS: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (change("sees", value=[1]), "top level: unknown key 'sees'; nearest: 'seeds'"),
     (
         change("zzz", value=[1]),
-        "top level: unknown key 'zzz'; known: name, description, reproduces, seeds, threads, device, algorithms, "
+        "top level: unknown key 'zzz'; known: name, description, reproduces, seeds, threads, device, agent_costs, "
+        "algorithms, "
         "groups",
     ),
     (change(*SMAC, "env_stepz", value=1), "groups.smac: unknown key 'env_stepz'; nearest: 'env_steps'"),

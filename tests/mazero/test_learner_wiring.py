@@ -133,6 +133,7 @@ def plain_run(reuse):
                 searches.renew()
     means = {name: np.mean([outcome[name] for outcome in outcomes]) for name in outcomes[0]}
     means |= {name: np.mean([float(entry[name]) for entry in logged]) for name in logged[0]}
+    means["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     if reuse == "period":
         means |= {"searches_asked": searches.asked, "searches_made": searches.made}
     return network, target, adam, replay, streams, means, len(outcomes)

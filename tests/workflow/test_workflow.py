@@ -117,6 +117,7 @@ def test_dry_run_plans_every_run_of_every_study_once(tmp_path: Path) -> None:
         studies, 1
     )
     expected |= {"over_paper": sum(study.over_paper for study in studies.values())}
+    expected |= {"agent_costs": sum(study.agent_costs for study in studies.values())}
     groups = sum(len(study.groups) for study in studies.values())
     expected |= {"train": len(set(runs)), "figures": groups, "export": groups}
     assert planned(result.stdout + result.stderr) == {**expected, "total": sum(expected.values())}

@@ -75,6 +75,34 @@ rule over_paper:
         "python -m analysis over_paper {params.root:q} {params.study} > {log:q} 2>&1"
 
 
+rule agent_costs:
+    """Table and draw what the runs of a study took, over the number of agents."""
+    input:
+        "<results>/{study}/evaluations.parquet",
+        study=lambda wc: STUDY_FILES[wc.study],
+    output:
+        report(
+            "<results>/{study}/figures/agent_costs.png",
+            category="{study}",
+            caption="../report/agent_costs.rst",
+        ),
+        multiext("<results>/{study}/figures/agent_costs", ".pdf", ".svg"),
+        multiext("<results>/{study}/tables/agent_costs", ".csv", ".md"),
+    log:
+        "<results>/{study}/logs/agent_costs.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        study=study_options,
+        root=lambda wc: f"{RESULTS}/{wc.study}",
+    shell:
+        "python -m analysis agent_costs {params.root:q} {params.study} > {log:q} 2>&1"
+
+
 rule films:
     """A battle that MAZero wins and one that it loses, on each map that can be filmed; the list says why others are not."""
     input:
@@ -110,6 +138,7 @@ rule report:
             suffix=["png", "svg"],
         ),
         lambda wc: [f"{RESULTS}/{wc.study}/figures/over_paper.svg"] if STUDIES[wc.study].over_paper else [],
+        lambda wc: [f"{RESULTS}/{wc.study}/figures/agent_costs.svg"] if STUDIES[wc.study].agent_costs else [],
         expand("<results>/{{study}}/tables/{table}.md", table=TABLES),
         study=lambda wc: STUDY_FILES[wc.study],
         claims=CLAIMS,
