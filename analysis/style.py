@@ -34,6 +34,11 @@ FIXED_COLOURS = {
     "no_os_lambda": 1,
     "no_awpo": 2,
     "neither": 4,
+    # Structures of the network, which no study shows beside the ablations.
+    "no_communication": 1,
+    "no_sharing": 2,
+    "flat": 4,
+    "by_type": 5,
     "qmix": 7,
     "qmix_matrix": 7,  # in groups of matrix games, where the others do not run
     "vdn": 9,

@@ -30,6 +30,7 @@ from training.cli import (
     check_device,
     check_play,
     describe,
+    env_options,
     evaluation_options,
     flat_overrides,
     make_env,
@@ -64,7 +65,11 @@ def record_of(argv: list[str]) -> dict[str, Any]:
     """The record of the run that `train ...` asks for, as its config.json will hold it. Raises: UserError."""
     arguments = _parser().parse_args(argv)
     config = _config(arguments)
-    return describe(arguments, program="mazero", algorithm="mazero", config=config, start=config.replay.start)
+    record = describe(arguments, program="mazero", algorithm="mazero", config=config, start=config.replay.start)
+    if config.network.sharing == "type":  # which not every map knows
+        info = make_env(arguments.map, env_options(arguments), backend=arguments.backend).info
+        MAZeroNetwork.for_environment(config.network, info)
+    return record
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -47,62 +47,61 @@ class Packed:
         plan, config, n = self.plan[0], network.config, network.n_agents
         shared = config.sharing == "all"
         self._copies = (0,) if shared else network.groups  # group of each copy
-        width = config.hidden_size
-        stride = padded(width)
-        dynamics, reward = network.dynamics, network.reward
-        dense: dict[int, list[np.void]] = {}
+        dense = self._step(network) | self._heads(network) | self._chains(network)
+        widths = [network.inputs, *(int(of_copies[0]["n"]) for of_copies in dense.values())]
+        plan["agents"], plan["actions"] = n, network.n_actions
+        plan["hidden"], plan["stride"] = config.hidden_size, padded(config.hidden_size)
+        plan["observation"], plan["heads"], plan["support"] = network.inputs, config.attention_heads, config.support
+        plan["widest"] = padded(max(widths))
+        plan["tile"] = samples_in_a_tile(n) if shared else samples_in_a_tile_of_copies(n)
+        return np.array([[record.item() for record in dense[i]] for i in range(len(dense))], records.DENSE)
 
-        plan["communicates"] = network.communication is not None
+    def _step(self, network: MAZeroNetwork) -> dict[int, list[np.void]]:
+        """Embedding and the first layer of the dynamics."""
+        plan, width, dynamics = self.plan[0], network.config.hidden_size, network.dynamics
+        communicates = network.communication is not None
         nothing = [np.zeros(1, records.DENSE)[0]] * len(self._copies)
-        dense[records.EMBED] = dense[records.FIRST_FEATURE] = nothing
-        if network.communication is not None:
+        dense = {records.EMBED: nothing, records.FIRST_FEATURE: nothing}
+        weights = _weights(dynamics.first)  # (2 H, M), or (H, M) without communication
+        biases = _vectors(dynamics.first.bias)
+        dense[records.FIRST_HIDDEN] = self._own([weight[:width] for weight in weights], biases)
+        if communicates:
             embed = network.communication.embed
             dense[records.EMBED] = self._own(_weights(embed), _vectors(embed.bias))
-            plan["embed_rows"] = self._own_rows(embed.action_rows, stride)
-            plan["position"] = self._rows(_numpy(network.communication.position), stride)
-        first = dynamics.first
-        weights = _weights(first)  # (2 H, M), or (H, M) without communication
-        dense[records.FIRST_HIDDEN] = self._own([weight[:width] for weight in weights], _vectors(first.bias))
-        if network.communication is not None:
             dense[records.FIRST_FEATURE] = self._own([weight[width:] for weight in weights], None)
-        plan["first_rows"] = self._own_rows(first.action_rows, padded(weights[0].shape[1]))
+            plan["embed_rows"] = self._own_rows(embed.action_rows, padded(width))
+            plan["position"] = self._rows(_numpy(network.communication.position), padded(width))
+        plan["communicates"] = communicates
+        plan["first_rows"] = self._own_rows(dynamics.first.action_rows, padded(weights[0].shape[1]))
         plan["first_scale"], plan["first_shift"] = self._own_norm(dynamics.norm)
+        return dense
 
-        team = {
-            records.REWARD: self._linear(_joint(reward.weight, n, stride), _numpy(reward.bias), _norms(reward.norm)[0]),
-            records.REWARD_OUT: self._of(reward.out),
-        }
-        plan["reward_rows"] = self._rows(_numpy(reward.action_rows), padded(config.head_size))
+    def _heads(self, network: MAZeroNetwork) -> dict[int, list[np.void]]:
+        """Reward and value of the team, policies of the agents."""
+        n, stride, reward = network.n_agents, padded(network.config.hidden_size), network.reward
         ((value, value_norm),) = _linear_and_norm(network.value[0])
-        team[records.VALUE] = self._linear(_joint(value.weight, n, stride), _numpy(value.bias), _norms(value_norm)[0])
-        team[records.VALUE_OUT] = self._of(network.value[1])
         ((policy, policy_norm),) = _linear_and_norm(network.policy[0])
-        dense[records.POLICY] = self._own(_weights(policy), _vectors(policy.bias), _norms(policy_norm))
-        dense[records.POLICY_OUT] = self._own(_weights(network.policy[1]), _vectors(network.policy[1].bias))
+        self.plan[0]["reward_rows"] = self._rows(_numpy(reward.action_rows), padded(network.config.head_size))
+        return {
+            records.REWARD: self._team(_joint(reward.weight, n, stride), reward.bias, reward.norm),
+            records.REWARD_OUT: self._of(reward.out),
+            records.VALUE: self._team(_joint(value.weight, n, stride), value.bias, value_norm),
+            records.VALUE_OUT: self._of(network.value[1]),
+            records.POLICY: self._own(_weights(policy), _vectors(policy.bias), _norms(policy_norm)),
+            records.POLICY_OUT: self._own(_weights(network.policy[1]), _vectors(network.policy[1].bias)),
+        }
 
-        at = records.VARIABLE
-        layers = [] if network.communication is None else network.communication.layers
-        for layer in layers:
-            assert isinstance(layer, AttentionLayer)
-            for record in self._attention(layer):
-                team[at] = record
-                at += 1
-        representation = _linear_and_norm(network.representation)
-        rest = _linear_and_norm(dynamics.rest)
+    def _chains(self, network: MAZeroNetwork) -> dict[int, list[np.void]]:
+        """What there is any number of: attention, representation, the rest of the dynamics."""
+        plan = self.plan[0]
+        layers = [] if network.communication is None else list(network.communication.layers)
+        representation, rest = _linear_and_norm(network.representation), _linear_and_norm(network.dynamics.rest)
+        found = [of_copies for layer in layers for of_copies in self._attention(layer)]
         for linear, norm in (*representation, *rest):
-            dense[at] = self._own(_weights(linear), _vectors(linear.bias), _norms(norm))
-            at += 1
+            found.append(self._own(_weights(linear), _vectors(linear.bias), _norms(norm)))
+        plan["layers"], plan["representation"], plan["rest"] = len(layers), len(representation), len(rest)
         plan["input_scale"], plan["input_shift"] = self._own_norm(network.normalise)
-
-        dense |= {index: [record] * len(self._copies) for index, record in team.items()}
-        inputs = network.inputs
-        widths = [inputs, *(int(of_copies[0]["n"]) for of_copies in dense.values())]
-        plan["agents"], plan["actions"], plan["hidden"], plan["stride"] = n, network.n_actions, width, stride
-        plan["heads"], plan["layers"] = config.attention_heads, len(layers)
-        plan["observation"], plan["representation"], plan["rest"] = inputs, len(representation), len(rest)
-        plan["support"], plan["widest"] = config.support, padded(max(widths))
-        plan["tile"] = samples_in_a_tile(n) if shared else samples_in_a_tile_of_copies(n)
-        return np.array([[record.item() for record in dense[i]] for i in range(at)], records.DENSE)
+        return dict(enumerate(found, records.VARIABLE))
 
     def _own(
         self,
@@ -129,8 +128,9 @@ class Packed:
         gains, shifts = zip(*(norms[group] for group in self._copies), strict=True)
         return self._rows(np.stack(gains), width), self._rows(np.stack(shifts), width)
 
-    def _attention(self, layer: AttentionLayer) -> list[np.void]:
+    def _attention(self, layer: AttentionLayer) -> list[list[np.void]]:
         """The four Linears of an encoder layer, features of the heads reordered, queries scaled."""
+        assert isinstance(layer, AttentionLayer)
         heads, qkv, out = layer.heads, layer.qkv, layer.out
         width = out.weight.shape[0]
         order = np.arange(width).reshape(heads, -1).T.ravel()  # (feature of the head, head) from (head, feature)
@@ -140,15 +140,20 @@ class Packed:
         weight[0] *= scale
         bias[0] *= scale
         return [
-            self._linear(weight.reshape(3 * width, width).T, bias.ravel()),
-            self._linear(_numpy(out.weight)[:, order].T, _numpy(out.bias), _norms(layer.norm_attention)[0]),
+            [self._linear(weight.reshape(3 * width, width).T, bias.ravel())] * len(self._copies),
+            self._team(_numpy(out.weight)[:, order].T, out.bias, layer.norm_attention),
             self._of(layer.feed_in),
             self._of(layer.feed_out, layer.norm_feed),
         ]
 
-    def _of(self, linear: nn.Module, norm: nn.LayerNorm | None = None) -> np.void:
+    def _of(self, linear: nn.Module, norm: nn.Module | None = None) -> list[np.void]:
         assert isinstance(linear, nn.Linear)
-        return self._linear(_numpy(linear.weight).T, _numpy(linear.bias), None if norm is None else _norms(norm)[0])
+        return self._team(_numpy(linear.weight).T, linear.bias, norm)
+
+    def _team(self, weight: np.ndarray, bias: torch.Tensor, norm: nn.Module | None) -> list[np.void]:
+        """A Linear of the team, weight (K, N): the same record for every copy."""
+        record = self._linear(weight, _numpy(bias), None if norm is None else _norms(norm)[0])
+        return [record] * len(self._copies)
 
     def _linear(
         self, weight: np.ndarray, bias: np.ndarray | None, norm: tuple[np.ndarray, np.ndarray] | None = None

@@ -8,6 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import envs
+from mazero.cli import record_of
 from mazero.config import MAZeroConfig
 from mazero.grouped import GroupedActionLinear, GroupedLinear, GroupedNorm
 from mazero.inference import FusedModel, InferenceConfig, TorchModel, make_model
@@ -292,12 +294,13 @@ def test_refusals():
 
 
 def test_types_that_are_not_known_are_a_mistake_of_the_caller():
-    import envs
-
     config = dataclasses.replace(SIZES, sharing="type")
     with pytest.raises(UserError, match=r"^matrix_1: sharing type needs the unit type of each of 2 agents, got 0"):
         MAZeroNetwork.for_environment(config, envs.make("matrix_1").info)
+    words = ["--seed", "0", "--out", "-", "--preset", "matrix", "--set", "network.sharing=type"]
+    with pytest.raises(UserError, match=r"^matrix_1: sharing type needs"):  # as the workflow asks, before any run
+        record_of(["train", "--map", "matrix_1", *words])
     net = MAZeroNetwork.for_environment(config, envs.make("2s3z").info)
     assert net.groups == (0, 0, 1, 1, 1)
-    obs = np.zeros((1, 5, net.normalise.width), np.float32)
+    obs = np.zeros((1, 5, net.inputs), np.float32)
     assert net.initial_inference(torch.from_numpy(obs)).hidden.shape == (1, 5, 12)
