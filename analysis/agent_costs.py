@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis import store, style, tables
 from analysis.collect import read_json
@@ -38,6 +38,7 @@ PANELS = {
     "memory_mb": "MB of memory",
     "parameters": "parameters",
 }
+TICKS_APART = 1.2  # ratio of two numbers of agents that are both written below the axis
 SPENT = ("self_play_seconds", "targets_seconds", "update_seconds")
 COUNTED = ("env_steps", "updates")
 
@@ -97,24 +98,24 @@ def draw(costs: pd.DataFrame, study: Study, *, made_by: str) -> Figure:
     """
     looks = style.looks(study)
     shown = [name for name in PANELS if costs[name].notna().any()]
+    sizes: list[int] = []
+    for n in sorted(costs["agents"].unique()):
+        if not sizes or n > TICKS_APART * sizes[-1]:
+            sizes.append(int(n))
     with style.paper_style():
         figure, axes = style.panels(len(shown), height=1.9, legend_rows=1, most_columns=3, share_y=False)
         for at, name in zip(axes, shown, strict=True):
             for key, own in costs.groupby("algorithm", sort=False):
                 look, by_size = looks[str(key)], own.groupby("agents")[name].mean()
-                at.plot(
-                    by_size.index,
-                    by_size,
-                    label=look.label,
-                    color=look.colour,
-                    ls=look.dashes,
-                    marker=look.marker,
-                    ms=3,
-                )
+                drawn = {"color": look.colour, "ls": look.dashes, "marker": look.marker, "ms": 3}
+                at.plot(by_size.index, by_size, label=look.label, **drawn)
             at.set_xscale("log")
             at.set_yscale("log")
-            at.set_xticks(sorted(costs["agents"].unique()), [str(n) for n in sorted(costs["agents"].unique())])
-            at.xaxis.set_minor_formatter(NullFormatter())
+            at.set_xticks(sizes, [str(n) for n in sizes])
+            at.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            at.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: _short(cost)))
+            for axis in (at.xaxis, at.yaxis):
+                axis.set_minor_locator(NullLocator())
             at.set_title(PANELS[name])
             at.set_xlabel("agents")
         handles, labels = axes[0].get_legend_handles_labels()
@@ -134,6 +135,11 @@ def write_all(study: Study, root: Path, *, made_by: str) -> list[Path]:
     written.append(write_text(folder / f"{NAME}.md", tables.markdown(costs)))
     figure = draw(costs, study, made_by=made_by)
     return [*written, *style.save(figure, root / "figures" / NAME, suffixes=style.ALL)]
+
+
+def _short(cost: float) -> str:
+    """2000000 -> '2M', 20000 -> '20k', 0.5 -> '0.5'."""
+    return f"{cost / 1e6:g}M" if cost >= 1e6 else style.thousands(cost)
 
 
 def _place_of(study: Study, run: Run) -> dict[str, Any]:

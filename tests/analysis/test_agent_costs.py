@@ -91,6 +91,9 @@ def test_the_figure_shows_every_algorithm_in_every_panel(study: Study, root: Pat
         assert [line.get_label() for line in axes.lines] == ["MAZero", "without AWPO"]
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[3, 4], [8, 9]])
+    figure.draw_without_rendering()
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["3", "8"]
+    assert {text.get_text() for text in figure.axes[4].get_yticklabels()} >= {"5k"}  # 3,000 and 8,000 parameters
     unmeasured = agent_costs.draw(table.assign(memory_mb=np.nan), study, made_by="skirmish")
     assert "MB of memory" not in [axes.get_title() for axes in unmeasured.axes]
 
