@@ -74,6 +74,7 @@ class Manner:
 
 
 LARGE = Manner(width=1.5, paper_width=1.5, paper_alpha=BAND_ALPHA, seeds=True, ticks=4)
+LONG_TITLE = 31  # characters: longer ones run into the next panel's
 SMALL = Manner(width=1.2, paper_width=1.0, paper_alpha=0.15, seeds=False, ticks=3, title={"fontsize": 7})
 
 
@@ -91,7 +92,8 @@ def of_study(frame: pd.DataFrame, study: Study) -> Figure:
             look = looks[key]
             ours.append(Curve(np.asarray(place.group.marks), scores, look.colour, look.dashes, look.label))
         end = max(place.curve.steps[-1], place.group.env_steps)
-        panels.append(Panel(f"{place.map}, {place.name}", place.curve, ours, end, place.name))
+        apart = ", " if len(place.map) + len(place.name) < LONG_TITLE else ",\n"
+        panels.append(Panel(f"{place.map}{apart}{place.name}", place.curve, ours, end, place.name))
     groups = list({place.group.key: place.group for place in places}.values())
     seeds = sorted({len(group.seeds) for group in groups})
     parts = dict.fromkeys(group.part for group in groups if group.part)
