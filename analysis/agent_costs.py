@@ -74,7 +74,9 @@ def costs(directory: Path) -> dict[str, float]:
         records = list(read_records(metrics, "train"))
     except (OSError, ValueError) as error:
         raise StudyError(f"{metrics}: {error}; make the run again") from error
-    lacking = [name for name in (*SPENT, *COUNTED) if not records or name not in records[-1]]
+    if not records:  # too short for an episode to end: nothing was told
+        return dict.fromkeys((*PANELS, "targets_ms"), np.nan) | {"memory_mb": _memory(_benchmark(directory))}
+    lacking = [name for name in (*SPENT, *COUNTED) if name not in records[-1]]
     if lacking:
         raise StudyError(f"{metrics}: no training record with {', '.join(lacking)}; make the run again")
     first, rest = (records[0], records[1:]) if len(records) > 1 else (dict.fromkeys(COUNTED, 0), records)
@@ -85,7 +87,7 @@ def costs(directory: Path) -> dict[str, float]:
         "search_us_per_simulation": 1e6 * play / (steps * simulations),
         "update_ms": 1e3 * update / updates if updates else np.nan,
         "targets_ms": 1e3 * targets / updates if updates else np.nan,
-        "memory_mb": _memory(directory.with_name(f"{directory.name}.tsv")),
+        "memory_mb": _memory(_benchmark(directory)),
         "parameters": records[-1].get("parameters", np.nan),
     }
 
@@ -97,7 +99,7 @@ def draw(costs: pd.DataFrame, study: Study, *, made_by: str) -> Figure:
       costs: of `table`.    made_by: as of `analysis.collect.made_by`.
     """
     looks = style.looks(study)
-    shown = [name for name in PANELS if costs[name].notna().any()]
+    shown = [name for name in PANELS if costs[name].notna().any()] or list(PANELS)
     sizes: list[int] = []
     for n in sorted(costs["agents"].unique()):
         if not sizes or n > TICKS_APART * sizes[-1]:
@@ -110,9 +112,10 @@ def draw(costs: pd.DataFrame, study: Study, *, made_by: str) -> Figure:
                 drawn = {"color": look.colour, "ls": look.dashes, "marker": look.marker, "ms": 3}
                 at.plot(by_size.index, by_size, label=look.label, **drawn)
             at.set_xscale("log")
-            at.set_yscale("log")
             at.set_xticks(sizes, [str(n) for n in sizes])
-            at.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            if costs[name].notna().any():  # nothing at all has no logarithm
+                at.set_yscale("log")
+                at.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             at.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: _short(cost)))
             for axis in (at.xaxis, at.yaxis):
                 axis.set_minor_locator(NullLocator())
@@ -150,6 +153,11 @@ def _place_of(study: Study, run: Run) -> dict[str, Any]:
     label = study.algorithms[run.algorithm].label
     values = (group.key, run.backend, run.map, int(sizes[run.map]), run.algorithm, label)
     return dict(zip(PLACE, values, strict=True))
+
+
+def _benchmark(directory: Path) -> Path:
+    """What Snakemake measured of a run."""
+    return directory.with_name(f"{directory.name}.tsv")
 
 
 def _memory(file: Path) -> float:

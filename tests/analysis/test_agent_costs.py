@@ -112,8 +112,14 @@ def test_the_command_and_the_page(study: Study, root: Path, tmp_path: Path, caps
 
 def test_runs_that_do_not_record_it(study: Study, root: Path, tmp_path: Path) -> None:
     directory = Runs(study, root) / "skirmish/8m/no_awpo/seed=1"
-    records(directory)
-    with pytest.raises(StudyError, match=r"metrics\.jsonl: no training record with self_play_seconds, .*updates; make"):
+    records(directory)  # too short for an episode to end
+    assert np.isnan([*agent_costs.costs(directory).values()]).all()
+    nothing = agent_costs.table(study, root).assign(**dict.fromkeys(agent_costs.PANELS, np.nan))
+    agent_costs.draw(nothing, study, made_by="skirmish").draw_without_rendering()
+    records(directory, {"env_steps": 1, "updates": 1})
+    with pytest.raises(
+        StudyError, match=r"metrics\.jsonl: no training record with self_play_seconds, .*update_seconds; make"
+    ):
         agent_costs.table(study, root)
     (directory / "metrics.jsonl").unlink()
     with pytest.raises(StudyError, match=r"metrics\.jsonl: .*No such file.*; make the run again"):
