@@ -17,9 +17,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from analysis import store, style, tables
+from analysis import store, style
 from analysis.collect import read_json
 from analysis.estimate import SIZES
+from analysis.formats import markdown
 from analysis.study import Group, Run, Study, StudyError
 from training.files import write_text
 from training.metrics import read_records
@@ -130,12 +131,12 @@ def draw(costs: pd.DataFrame, study: Study, *, made_by: str) -> Figure:
 
 
 def write_all(study: Study, root: Path, *, made_by: str) -> list[Path]:
-    """Write tables/agent_costs.{csv,md} and figures/agent_costs.{png,pdf}. Raises: as `table`."""
+    """Write tables/agent_costs.{csv,md} and figures/agent_costs.{png,pdf,svg}. Raises: as `table`."""
     costs = table(study, root)
     folder = root / "tables"
     folder.mkdir(parents=True, exist_ok=True)
     written = [write_text(folder / f"{NAME}.csv", costs.to_csv(index=False))]
-    written.append(write_text(folder / f"{NAME}.md", tables.markdown(costs)))
+    written.append(write_text(folder / f"{NAME}.md", markdown(costs)))
     figure = draw(costs, study, made_by=made_by)
     return [*written, *style.save(figure, root / "figures" / NAME, suffixes=style.ALL)]
 

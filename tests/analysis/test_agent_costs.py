@@ -102,7 +102,7 @@ def test_the_command_and_the_page(study: Study, root: Path, tmp_path: Path, caps
     where = [str(root), "--study", str(tmp_path / "toy.yaml")]
     assert main(["agent_costs", *where]) == 0
     names = [root / "tables" / "agent_costs.csv", root / "tables" / "agent_costs.md"]
-    names += [root / "figures" / f"agent_costs.{suffix}" for suffix in ("png", "pdf")]
+    names += [root / "figures" / f"agent_costs.{suffix}" for suffix in ("png", "pdf", "svg")]
     assert capsys.readouterr().out.split("\n")[:-1] == [str(name) for name in names]
     saved = pd.read_csv(names[0])
     pd.testing.assert_frame_equal(saved, agent_costs.table(study, root))
