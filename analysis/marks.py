@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import statistics
+from analysis import aggregates
 from analysis.paper_curves import paper_curve
 
 WAYS = {"win_rate": "with search", "policy_win_rate": "without search"}
@@ -80,8 +80,7 @@ def with_least(values: pd.Series) -> str:
 
 def with_interval(values: pd.Series) -> str:
     """Mean and its 95 % bootstrap interval over seeds, e.g. 0.94 [0.91, 0.97]."""
-    curve = statistics.interval_curve(values.to_numpy()[:, None, None], statistics.mean)
-    return f"{curve.value[0]:.2f} [{curve.low[0]:.2f}, {curve.high[0]:.2f}]"
+    return str(aggregates.mean(values.to_numpy()[:, None]))
 
 
 def main(argv: list[str] | None = None) -> int:

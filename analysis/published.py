@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import statistics
+from analysis import aggregates
 from analysis.collect import score_array
 from analysis.study import Group, Study
 
@@ -44,11 +44,11 @@ def published(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                 algorithm = study.algorithms[key]
                 if algorithm.overrides or algorithm.family not in NAMES:
                     continue
-                curves = score_array(frame, study, group, algorithm=key)[:, index]  # (R, T)
+                curves = score_array(frame, study, group, algorithm=key)  # (R, M, T)
                 theirs = known[(known["algorithm"] == NAMES[algorithm.family]) & (known["map"] == name)]
                 for figure in theirs.sort_values("env_steps").to_dict("records"):
                     mark = nearest_mark(group, figure["env_steps"])
-                    ours = statistics.interval(curves[:, [mark]], statistics.mean)
+                    ours = aggregates.map_means(curves[:, :, mark])[index]
                     here = (ours.value, ours.low, ours.high, group.marks[mark])
                     there = (figure["value"] / 100, figure["env_steps"], _count(figure["n_seeds"]))
                     place = (group.key, group.backend, name, key, algorithm.label)

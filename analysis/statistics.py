@@ -1,13 +1,15 @@
-"""Aggregate scores and their intervals from few runs: a seeded, vectorised stratified bootstrap.
+"""Measures of single runs, and a stratified bootstrap of our own for what rliable lacks.
 
-The metrics and the resampling are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of the
-Statistical Precipice" (NeurIPS 2021, arXiv 2108.13264), the protocol the MAZero paper reports by. Its package rliable
-is the oracle of the tests; it is not used here because its seed argument does nothing (draws come from the global
-stream) and because it takes one metric call per repetition.
+What figures and tables show over runs and maps is computed by rliable (`analysis.aggregates`). This module keeps
+
+- measures of a curve: area under it, first crossing of a threshold;
+- the same metrics and the same resampling (Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
+  Precipice", NeurIPS 2021, arXiv 2108.13264), vectorised over repetitions and over any number of studies at once. It
+  draws by a seeded generator and makes the millions of intervals by which their coverage is known
+  (`analysis.coverage`). rliable is its oracle in the tests, and `analysis.two_bootstraps` measures how far they differ.
 
 A score matrix is always (R, M): R runs (seeds) x M maps. Strata are the maps: a repetition draws R runs with
-replacement within each map, independently of the other maps. With 2 or 3 runs such an interval is the range of what
-was seen, not a trustworthy 95 % interval; captions say how many runs there are.
+replacement within each map, independently of the other maps.
 """
 
 from __future__ import annotations
@@ -37,6 +39,9 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))  # of scores that a table does not hold
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def interval(scores: Array, statistic: Statistic, *, repetitions: int = REPETITI
     Returns: Estimate. The interval has width zero when there is one run, or when all runs of every map agree.
     Raises: ValueError if scores is not a non-empty finite (R, M) matrix.
     """
-    curve = interval_curve(_checked(scores, 2)[..., None], statistic, repetitions=repetitions, seed=seed)
+    curve = interval_curve(checked(scores, 2)[..., None], statistic, repetitions=repetitions, seed=seed)
     return Estimate(float(curve.value[0]), float(curve.low[0]), float(curve.high[0]))
 
 
@@ -102,7 +107,7 @@ def interval_curve(scores: Array, statistic: Statistic, *, repetitions: int = RE
     Returns: Curve of (T,) arrays.
     Raises: ValueError if scores is not a non-empty finite (R, M, T) array.
     """
-    scores = _checked(scores, 3)
+    scores = checked(scores, 3)
     runs, maps, marks = scores.shape
     drawn = np.empty((repetitions, marks))
     rng = np.random.default_rng(seed)
@@ -133,7 +138,7 @@ def improvement_interval(x: Array, y: Array, *, repetitions: int = REPETITIONS, 
       x: (R, M).    y: (S, M), same maps in the same order.
     Raises: ValueError if a matrix is empty or not finite, or if the numbers of maps differ.
     """
-    x, y = _checked(x, 2), _checked(y, 2)
+    x, y = checked(x, 2), checked(y, 2)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x and y must hold the same maps, got {x.shape[1]} and {y.shape[1]} columns")
     maps = np.arange(x.shape[1])
@@ -165,18 +170,25 @@ def first_crossing(marks: Array, scores: Array, threshold: float) -> Array:
     """First mark at which a score is at or above `threshold`.
 
     Args:
-      marks: (T,).    scores: (..., T).
-    Returns: (...) float64; inf where the threshold is never reached.
+      marks: (T,), or (..., T) where every curve has its own, as hours.    scores: (..., T).
+    Returns: (...) float64; inf where the threshold is never reached: the run is censored at its last mark.
     """
     reached = scores >= threshold  # (..., T)
-    return np.where(reached.any(axis=-1), np.asarray(marks, dtype=np.float64)[reached.argmax(axis=-1)], np.inf)
+    places = np.broadcast_to(np.asarray(marks, dtype=np.float64), scores.shape)
+    first = np.take_along_axis(places, reached.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    return np.where(reached.any(axis=-1), first, np.inf)
 
 
 def _flatten(scores: Array) -> Array:
     return scores.reshape(*scores.shape[:-2], -1)
 
 
-def _checked(scores: Array, dimensions: int) -> Array:
+def checked(scores: Array, dimensions: int) -> Array:
+    """Scores as float64.
+
+    Args: dimensions: 2 for (R, M), 3 for (R, M, T).
+    Raises: ValueError if they are not a non-empty finite array of so many dimensions.
+    """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != dimensions or scores.size == 0 or not np.isfinite(scores).all():
         axes = "(R, M)" if dimensions == 2 else "(R, M, T)"
