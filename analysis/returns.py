@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import statistics
+from analysis import aggregates
 from analysis.collect import score_array
 from analysis.published import nearest_mark
 from analysis.study import Study
@@ -41,10 +41,10 @@ def returns(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                 theirs = paper[(paper["map"] == name) & (paper["algorithm"] == NAMES.get(switched_off))]
                 if algorithm.family != "mazero" or changed or theirs.empty:
                     continue
-                curves = score_array(frame, study, group, algorithm=key, column="return_mean")[:, index]  # (R, T)
+                curves = score_array(frame, study, group, algorithm=key, column="return_mean")  # (R, M, T)
                 for figure in theirs.sort_values("env_steps").to_dict("records"):
                     mark = nearest_mark(group, figure["env_steps"])
-                    ours = statistics.interval(curves[:, [mark]], statistics.mean)
+                    ours = aggregates.map_means(curves[:, :, mark])[index]
                     here = (len(curves), ours.value, ours.low, ours.high, group.marks[mark])
                     there = (figure["return"], figure["return_spread"], figure["env_steps"])
                     rows.append((group.key, group.backend, name, key, algorithm.label, *here, *there))

@@ -26,9 +26,13 @@ FIGURES = (
     "return",
     "hours",
     "sample_efficiency",
+    "profile",
     "final",
+    "area",
     "improvement",
+    "differences",
     "steps_to",
+    "hours_to",
 )  # drawn once per group
 TABLES = (
     "runs",
@@ -38,6 +42,7 @@ TABLES = (
     "returns",
     "aggregate",
     "improvement",
+    "differences",
     "steps_to",
 )  # written once per study
 OWN_MAPS = {"matrix": "matrix_", "gymnasium": "lunar_lander"}  # backend -> what the names of its maps begin with
@@ -61,7 +66,7 @@ RESERVED = (
     RUNS,
     "reference",
 )  # rules and folders
-DEFAULT_THRESHOLDS = (0.5, 0.7)
+DEFAULT_THRESHOLDS = (0.5, 0.8, 0.95)
 
 
 class StudyError(ValueError):

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import statistics
+from analysis import aggregates, coverage, statistics
 from analysis.collect import BARE, score_array, unit_data
 from analysis.comparisons import SCORES, improvements, reference_of
+from analysis.comparisons import differences as paired
 from analysis.formats import latex, markdown
 from analysis.published import published
 from analysis.returns import returns
-from analysis.statistics import Array, Estimate
+from analysis.statistics import UNKNOWN, Array, Estimate
 from analysis.study import TABLES, Group, Study
 from training.files import write_text
 
@@ -46,6 +47,7 @@ def make(name: str, frame: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 TABLE_8 = Path(__file__).parent / "data" / "mazero_paper_table8.csv"
+MEANS = ("final_win_rate", "late_win_rate", "absolute_win_rate", "area_under_curve", "final_return")  # of `final`
 LATE = 5  # last evaluations, whose mean is steadier than the last one: on some maps most evaluations are exactly 0 or 1
 
 
@@ -86,29 +88,30 @@ def runs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
 def final(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     """One row per map and algorithm: means over seeds with intervals, share of solved seeds, mean cost of a run.
 
-    `solved` is the share of seeds that won every evaluation episode at the end of the budget.
+    `solved` is the share of seeds that won every evaluation episode at the end of the budget. `interval_covers` is how
+    often 95 % intervals of so many seeds hold the truth (`analysis.coverage`).
     """
     per_run = runs(frame, study)
     rows = []
     for group in study.groups.values():
-        for name in group.maps:
+        owned = {
+            key: per_run[(per_run["group"] == group.key) & (per_run["algorithm"] == key)] for key in group.algorithms
+        }
+        means = {
+            key: {column: aggregates.map_means(_wide(own, column, group)) for column in MEANS}
+            for key, own in owned.items()
+        }
+        for index, name in enumerate(group.maps):
             for key in group.algorithms:
-                own = per_run[
-                    (per_run["group"] == group.key) & (per_run["map"] == name) & (per_run["algorithm"] == key)
-                ]
+                own = owned[key][owned[key]["map"] == name]
                 row: dict[str, Any] = {
                     **_place(study, group, name, key),
                     "seeds": len(own),
                     "eval_episodes": group.eval_episodes,
                 }
-                for column in (
-                    "final_win_rate",
-                    "late_win_rate",
-                    "absolute_win_rate",
-                    "area_under_curve",
-                    "final_return",
-                ):
-                    row |= _estimate(column, _interval(own[[column]].to_numpy(), statistics.mean))
+                for column in MEANS:
+                    row |= _estimate(column, means[key][column][index])
+                row["interval_covers"] = coverage.covers("mean", seeds=len(own), maps=1)
                 row["solved"] = float((own["final_win_rate"] == 1.0).mean())
                 row |= {
                     f"{column}_per_run": own[column].mean()
@@ -130,24 +133,32 @@ def search(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     columns += [f"{way}{part}" for way in ("with_search", "without_search") for part in ("", "_low", "_high")]
     columns += ["published_with_search", "published_without_search", "published_steps"]
     for group in study.groups.values():
+        ways = {
+            way: {
+                key: aggregates.map_means(score_array(frame, study, group, algorithm=key, column=column)[:, :, -1])
+                for key in group.algorithms
+            }
+            for way, column in (("with_search", "win_rate"), ("without_search", BARE))
+        }
         for index, name in enumerate(group.maps):
             for key in group.algorithms:
-                without = score_array(frame, study, group, algorithm=key, column=BARE)[:, index, -1:]
-                if np.isnan(without).any():
+                if np.isnan(ways["without_search"][key][index].value):
                     continue
-                row: dict[str, Any] = {**_place(study, group, name, key), "seeds": len(without)}
-                searched = score_array(frame, study, group, algorithm=key)[:, index, -1:]
-                row |= _estimate("with_search", statistics.interval(searched, statistics.mean))
-                row |= _estimate("without_search", statistics.interval(without, statistics.mean))
+                row: dict[str, Any] = {**_place(study, group, name, key), "seeds": len(group.seeds)}
+                for way, estimates in ways.items():
+                    row |= _estimate(way, estimates[key][index])
                 if name in paper.index and not study.algorithms[key].overrides:
-                    row |= {f"published_{way}": paper.loc[name, way] for way in ("with_search", "without_search")}
+                    row |= {f"published_{way}": paper.loc[name, way] for way in ways}
                     row["published_steps"] = float(paper.loc[name, "env_steps"])
                 rows.append(row)
     return pd.DataFrame(rows, columns=columns)
 
 
 def aggregate(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """One row per group and algorithm: final IQM, mean, median, optimality gap; IQM of area and absolute win rate."""
+    """One row per group and algorithm: final IQM, mean, median, optimality gap; IQM of area and absolute win rate.
+
+    `interval_covers` is how often 95 % intervals of the IQM of so many seeds hold the truth (`analysis.coverage`).
+    """
     rows = []
     for group in study.groups.values():
         for key in group.algorithms:
@@ -159,12 +170,13 @@ def aggregate(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                 "algorithm": key,
             }
             row |= {"label": study.algorithms[key].label, "runs": curves.shape[0] * curves.shape[1]}
-            for metric, statistic in statistics.METRICS.items():
-                row |= _estimate(metric, statistics.interval(curves[:, :, -1], statistic))
+            for metric, estimate in aggregates.aggregates(curves[:, :, -1]).items():
+                row |= _estimate(metric, estimate)
             area = statistics.area_under_curve(np.asarray(group.marks, dtype=np.float64), curves)
-            row |= _estimate("area_under_curve_iqm", statistics.interval(area, statistics.iqm))
+            row |= _estimate("area_under_curve_iqm", aggregates.iqm(area))
             again = score_array(frame, study, group, algorithm=key, column="absolute_win_rate")[:, :, -1]
-            rows.append(row | _estimate("absolute_iqm", _interval(again, statistics.iqm)))
+            row |= _estimate("absolute_iqm", UNKNOWN if np.isnan(again).any() else aggregates.iqm(again))
+            rows.append(row | {"interval_covers": coverage.covers("iqm", seeds=len(curves), maps=len(group.maps))})
     return pd.DataFrame(rows)
 
 
@@ -185,11 +197,37 @@ def improvement(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def steps_to(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """One row per map, algorithm and threshold: seeds whose win rate reached it, and the environment steps that took.
+def differences(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row per group, map and other algorithm: win rate of the reference minus that of the other, seed by seed.
 
-    `median_steps` is over all seeds, one that never got there counting as infinite, and is empty where it is infinite;
-    `fastest` and `slowest` are over the seeds that got there.
+    Means over seeds, by the last evaluation and by the area under the curve, and how many seeds the reference is ahead
+    in; the first rows of a group, map `all`, are over all its maps.
+    """
+    rows = []
+    columns = ["group", "backend", "map", "algorithm", "reference", "label", "seeds"]
+    columns += [f"{measure}{part}" for measure in SCORES for part in ("", "_low", "_high", "_ahead")]
+    for group in study.groups.values():
+        measured = {measure: paired(frame, study, group, measure) for measure in SCORES}
+        reference = reference_of(study, group)
+        others = [key for key in group.algorithms if key != reference]
+        for index, name in enumerate(("all", *group.maps), start=-1):
+            for other in others:
+                row: dict[str, Any] = {**_place(study, group, name, other), "seeds": len(group.seeds)}
+                row["reference"] = study.algorithms[reference].label
+                for measure, found in measured.items():
+                    pair = found[other]
+                    row |= _estimate(measure, pair.overall if index < 0 else pair.maps[index])
+                    runs_of = pair.runs if index < 0 else pair.runs[:, index]
+                    row[f"{measure}_ahead"] = float((runs_of > 0).mean())
+                rows.append(row)
+    return pd.DataFrame(rows, columns=columns)
+
+
+def steps_to(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row per map, algorithm and threshold: seeds whose win rate reached it, environment steps and hours it took.
+
+    Medians are over all seeds, one that never got there counting as infinite (it was censored at the budget), and are
+    empty where they are infinite; `fastest` and `slowest` are steps of the seeds that got there.
     """
     rows = []
     for group in study.groups.values():
@@ -197,19 +235,20 @@ def steps_to(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
         for index, name in enumerate(group.maps):
             for key in group.algorithms:
                 scores = score_array(frame, study, group, algorithm=key)[:, index]  # (R, T)
+                hours = score_array(frame, study, group, algorithm=key, column="wall_seconds")[:, index] / 3600
                 for threshold in group.thresholds:
                     steps = statistics.first_crossing(marks, scores, threshold)  # (R,)
                     reached = steps[np.isfinite(steps)]
-                    median = float(np.median(steps))  # inf if at least half of the seeds never get there
                     rows.append(
                         {
                             **_place(study, group, name, key),
                             "win_rate": threshold,
                             "seeds": len(steps),
                             "reached": len(reached),
-                            "median_steps": median if np.isfinite(median) else np.nan,
+                            "median_steps": _median(steps),
                             "fastest": reached.min() if len(reached) else np.nan,
                             "slowest": reached.max() if len(reached) else np.nan,
+                            "median_hours": _median(statistics.first_crossing(hours, scores, threshold)),
                         }
                     )
     return pd.DataFrame(rows)
@@ -223,6 +262,7 @@ MAKE: dict[str, Callable[[pd.DataFrame, Study], pd.DataFrame]] = {
     "returns": returns,
     "aggregate": aggregate,
     "improvement": improvement,
+    "differences": differences,
     "steps_to": steps_to,
 }
 
@@ -232,9 +272,15 @@ def _place(study: Study, group: Group, name: str, key: str) -> dict[str, str]:
     return {"group": group.key, "backend": group.backend, "map": name, "algorithm": key, "label": label}
 
 
-def _interval(scores: Array, statistic: statistics.Statistic) -> Estimate:
-    """NaN for what a table does not hold."""
-    return Estimate(*[np.nan] * 3) if np.isnan(scores).any() else statistics.interval(scores, statistic)
+def _wide(runs_of: pd.DataFrame, column: str, group: Group) -> Array:
+    """A column of one algorithm's runs as (R, M), maps in the order of the group."""
+    return runs_of.pivot(index="seed", columns="map", values=column)[list(group.maps)].to_numpy(np.float64)
+
+
+def _median(times: Array) -> float:
+    """Of all runs (R,), those that never got there being infinite; NaN if at least half of them are."""
+    middle = float(np.median(times))
+    return middle if np.isfinite(middle) else np.nan
 
 
 def _estimate(name: str, estimate: Estimate) -> dict[str, float]:

@@ -24,7 +24,7 @@ def test_runs_are_every_map_algorithm_and_seed_in_the_order_of_the_file(tmp_path
     assert paths[-1] == "matrix/matrix_2/qmix/seed=1"
     assert study.reference == "mazero"
     assert study.groups["matrix"].marks == (0, 100, 200)
-    assert study.groups["smac"].thresholds == (0.5, 0.7)
+    assert study.groups["smac"].thresholds == (0.5, 0.8, 0.95)
 
 
 def test_train_arguments_of_a_baseline_and_of_an_ablation(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_every_key(tmp_path: Path) -> None:
                 presets={"mazero": "m", "vdn": "v", "qmix": "q"},
                 algorithms=("first", "second", "third"),
                 overrides={},
-                thresholds=(0.5, 0.7),
+                thresholds=(0.5, 0.8, 0.95),
                 env={},
             ),
         },

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import comparisons, published, statistics, tables
+from analysis import comparisons, coverage, published, statistics, tables
 from analysis.study import TABLES, Study
 from tests.analysis.measured import (
     LABELS,
@@ -116,6 +116,7 @@ def test_final(data: tuple[pd.DataFrame, Study]) -> None:
                 **of_two("late_win_rate", *late),
                 **of_two("area_under_curve", *areas_of(name, key)),
                 **of_two("final_return", 10 * first - 5, 10 * second - 2),
+                "interval_covers": coverage.covers("mean", seeds=2, maps=1),
                 "solved": ((first == 1) + (second == 1)) / 2,
                 **{f"{column}_per_run": (costs[0][column] + costs[1][column]) / 2 for column in costs[0]},
             }
@@ -150,7 +151,8 @@ def test_aggregate(data: tuple[pd.DataFrame, Study]) -> None:
             row |= {"label": LABELS[key], "runs": 2 * len(maps)}
             for metric, statistic in metrics.items():
                 row |= estimate(metric, statistic(final), *exact_interval(statistic, final))
-            wanted.append(row | estimate("area_under_curve_iqm", middle(area), *exact_interval(middle, area)))
+            row |= estimate("area_under_curve_iqm", middle(area), *exact_interval(middle, area))
+            wanted.append(row | {"interval_covers": coverage.covers("iqm", seeds=2, maps=len(maps))})
     same(tables.aggregate(*data), wanted)
 
 
@@ -172,6 +174,30 @@ def test_improvement(data: tuple[pd.DataFrame, Study]) -> None:
                 row |= estimate(f"by_{measure}", beats(ours, theirs), *exact_interval(beats, ours, theirs))
             wanted.append(row)
     same(tables.improvement(*data), wanted)
+
+
+def test_differences(data: tuple[pd.DataFrame, Study]) -> None:
+    """Of all maps, then of each: the means of differences between runs with the same seed; of two seeds their range."""
+    wanted = []
+    for group, maps in MAPS.items():
+        for name in ("all", *maps):
+            for other in ("no_awpo", "qmix"):
+                row: Row = {"group": group, "backend": BACKENDS[group], "map": name, "algorithm": other}
+                row |= {"reference": "MAZero", "label": LABELS[other], "seeds": 2}
+                for measure, ours in scores_of(group, "mazero").items():
+                    pairs = ours - scores_of(group, other)[measure]
+                    pairs = pairs if name == "all" else pairs[:, [maps.index(name)]]
+                    row |= estimate(measure, pairs.mean(), *exact_interval(lambda drawn: float(drawn.mean()), pairs))
+                    row[f"{measure}_ahead"] = sum(pair > 0 for pair in pairs.ravel()) / pairs.size
+                wanted.append(row)
+    same(tables.differences(*data), wanted)
+
+
+def test_differences_of_one_algorithm_have_columns_and_no_row(data: tuple[pd.DataFrame, Study]) -> None:
+    frame, study = data
+    one = replace(study, groups={"smac": replace(study.groups["smac"], algorithms=("mazero",))})
+    assert list(tables.differences(frame, one).columns) == list(tables.differences(*data).columns)
+    assert len(tables.differences(frame, one)) == 0
 
 
 def test_improvement_over_the_first_of_a_group_without_the_reference(data: tuple[pd.DataFrame, Study]) -> None:
@@ -197,11 +223,17 @@ def test_improvement_of_one_algorithm_has_columns_and_no_row(data: tuple[pd.Data
     assert len(tables.improvement(frame, one)) == 0
 
 
+def middle_hours(first: Sequence[int | None]) -> float:
+    """Median over both seeds, where both got there: 3 s a step and a minute for every number of the seed."""
+    seconds = [3 * mark + 60 * seed for mark, seed in zip(first, SEEDS, strict=True) if mark is not None]
+    return sum(seconds) / 2 / 3600 if len(seconds) == 2 else np.nan
+
+
 def test_steps_to(data: tuple[pd.DataFrame, Study]) -> None:
     wanted = []
     for name, key in WIN_RATES:
         marks = MARKS[GROUPS[name]]
-        for threshold in (0.5, 0.7) if name == "3m" else (1.0,):
+        for threshold in (0.5, 0.8, 0.95) if name == "3m" else (1.0,):
             first = [
                 next((mark for mark, value in zip(marks, curve, strict=True) if value >= threshold), None)
                 for curve in WIN_RATES[name, key]
@@ -216,10 +248,11 @@ def test_steps_to(data: tuple[pd.DataFrame, Study]) -> None:
                     "median_steps": sum(reached) / 2 if len(reached) == 2 else np.nan,
                     "fastest": min(reached, default=np.nan),
                     "slowest": max(reached, default=np.nan),
+                    "median_hours": middle_hours(first),
                 }
             )
     same(tables.steps_to(*data), wanted)
-    assert [row["reached"] for row in wanted] == [2, 2, 1, 0, 0, 0, 2, 1, 2, 1, 2, 0]
+    assert [row["reached"] for row in wanted] == [2, 1, 1, 1, 0, 0, 0, 0, 0, 2, 1, 2, 1, 2, 0]
 
 
 SOURCES = """\

@@ -107,10 +107,13 @@ def test_improvement(data: tuple[pd.DataFrame, Study]) -> None:
 
 def test_steps_to(data: tuple[pd.DataFrame, Study]) -> None:
     table = tables.steps_to(*data)
-    one = row(table, map="3m", algorithm="mazero", win_rate=0.7)
-    assert (one["reached"], one["median_steps"], one["fastest"], one["slowest"]) == (2, 350, 300, 400)
+    one = row(table, map="3m", algorithm="mazero", win_rate=0.5)
+    assert (one["reached"], one["median_steps"], one["fastest"], one["slowest"]) == (2, 250, 200, 300)
+    assert one["median_hours"] == pytest.approx(0.6 * 250 / 3600)
+    most = row(table, map="3m", algorithm="mazero", win_rate=0.8)
+    assert (most["reached"], most["fastest"]) == (1, 400) and np.isnan(most["median_steps"])
     half = row(table, map="3m", algorithm="no_awpo", win_rate=0.5)
-    assert (half["reached"], half["fastest"]) == (1, 400) and np.isnan(half["median_steps"])
+    assert (half["reached"], half["fastest"]) == (1, 400) and np.isnan(half["median_hours"])
     never = row(table, map="3m", algorithm="qmix", win_rate=0.5)
     assert never["reached"] == 0 and np.isnan(never["fastest"])
 
