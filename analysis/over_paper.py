@@ -28,8 +28,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from analysis import statistics, style
+from analysis import aggregates, style
 from analysis.collect import made_by, score_array
+from analysis.figure_parts import interval_note
 from analysis.paper_curves import PaperCurve, paper_curve
 from analysis.study import Group, Study
 
@@ -103,6 +104,7 @@ def of_study(frame: pd.DataFrame, study: Study) -> Figure:
         f"ours: backend {', '.join(dict.fromkeys(made_by(frame, group) for group in groups))}",
         f"{' or '.join(map(str, seeds))} seeds, not smoothed{''.join(f' · partial: {part}' for part in parts)}",
         "line: mean, band: ours 95 % bootstrap interval, the paper's is not explained there",
+        interval_note("mean", seeds, maps=1),
     )
     columns = min(MOST_COLUMNS, max(2, len({place.name for place in places})))
     with style.paper_style():
@@ -169,6 +171,7 @@ def of_tables(rows: pd.DataFrame) -> Figure:
         f"{', '.join(map(str, seeds))} seed{'' if alone else 's'}{' by map' if len(seeds) > 1 else ''}, "
         f"{maker['num_episodes']:.0f} games an evaluation{'' if alone else '; thin: seed, band: bootstrap 95 %'}",
         f"the paper's ({_figures(maps)}): StarCraft II, smoothed, its own band",
+        interval_note("mean", seeds, maps=1),
     )
     with style.paper_style():
         figure, axes_list = _draw(panels, LARGE, height=1.75 if len(maps) > 1 else 2.2, legend_rows=1)
@@ -202,7 +205,7 @@ def _figures(maps: list[str]) -> str:
 
 def _draw(panels: Sequence[Panel], manner: Manner, **page: Any) -> tuple[Figure, list[Axes]]:
     """A figure with these panels. `page`: as `style.panels` takes it."""
-    figure, axes_list = style.panels(len(panels), **page)
+    figure, axes_list = style.panels(len(panels), header=style.TALL_HEADER, **page)
     for axes, panel in zip(axes_list, panels, strict=True):
         _draw_panel(axes, panel, manner)
     return figure, axes_list
@@ -216,7 +219,7 @@ def _draw_panel(axes: Axes, panel: Panel, manner: Manner) -> None:
         axes.plot(paper.steps, paper.win_rate, linewidth=manner.paper_width, linestyle=style.DASHED, **grey)
     dots: dict[str, Any] = {"marker": "o", "markersize": 3} if manner.seeds else {}
     for ours in panel.ours:
-        mean = statistics.interval_curve(ours.scores[:, None, :], statistics.mean)
+        (mean,) = aggregates.map_curves(ours.scores[:, None, :])
         axes.fill_between(ours.steps, mean.low, mean.high, color=ours.colour, alpha=BAND_ALPHA, linewidth=0)
         for seed in ours.scores if manner.seeds else ():
             axes.plot(ours.steps, seed, color=ours.colour, linewidth=0.5, alpha=0.4)

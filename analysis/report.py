@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import agent_costs
+from analysis.aggregates import REPETITIONS
 from analysis.collect import as_csv, made_by, unit_data
 from analysis.evidence import PUBLISHED, Evidence
 from analysis.evidence import write as keep
 from analysis.formats import markdown
-from analysis.statistics import CONFIDENCE, REPETITIONS
+from analysis.statistics import CONFIDENCE
 from analysis.study import FIGURES, TABLES, Group, Study, StudyError
 from training.files import write_text
 from training.metrics import ABSOLUTE_TIMES
@@ -23,10 +24,14 @@ CAPTIONS = {
     "return": "Mean return of the same evaluation episodes.",
     "hours": "Win rate over wall time, as Fig. 4 of the paper; runs that were made side by side slow each other down.",
     "sample_efficiency": "Interquartile mean of the win rate over all runs and maps of the group.",
+    "profile": "Performance profiles: share of runs, of all maps, whose last win rate is above a threshold.",
     "final": "Win rate of the last evaluation, with every seed; diamond: absolute, a run's best policy played again. "
     "In the tables, late is the mean over the last five evaluations of the second half of the budget.",
+    "area": "Area under the curve of win rates, as a share of the budget: the mean win rate on the way.",
     "improvement": "Probability that a run of the first algorithm beats a run of another, ties counting one half.",
-    "steps_to": "Environment steps to the first evaluation at or above a win rate.",
+    "differences": "Final win rate of the first algorithm minus another's, runs with the same seed paired.",
+    "steps_to": "Environment steps to the first evaluation at or above a win rate; triangles: seeds never there.",
+    "hours_to": "Hours of wall time to the same; triangles stand where runs ended without.",
 }
 OVER_PAPER = (
     "Win rate over the paper's curves (grey, on StarCraft II and smoothed): mean over seeds and interval, ours on the "
@@ -40,7 +45,8 @@ TABLE_TITLES = {
     "returns": "Returns beside Table 9 of the paper",
     "aggregate": "Over maps and runs",
     "improvement": "Probability of improvement",
-    "steps_to": "Environment steps to a win rate",
+    "differences": "Differences between runs with the same seed",
+    "steps_to": "Environment steps and hours to a win rate",
 }
 # Tables that stand in the page, and what is left out there: it says the same in every row or stands elsewhere.
 TABLE_HIDDEN: dict[str, tuple[str, ...]] = {

@@ -23,7 +23,8 @@ COLUMN = 3.4  # inches, one column of a two-column page
 PAGE = 7.0  # inches, both columns
 WIDTHS = {1: COLUMN, 2: 0.75 * PAGE}  # columns of panels -> inches; more than two take the page
 HEADER = 0.68  # inches above the panels: a title and three small lines
-HEADER_LINES = (0.06, 0.25, 0.38, 0.51)  # inches from the upper edge to each of them
+TALL_HEADER = 0.81  # the same with four
+HEADER_LINES = (0.06, 0.25, 0.38, 0.51, 0.64)  # inches from the upper edge to each of them
 HEADER_INDENT = 0.07  # inches from the left edge
 LEGEND_ROW = 0.19  # inches
 DPI = 200
@@ -47,6 +48,7 @@ FIXED_COLOURS = {
     "qplex": 6,
     "iql": 8,
 }
+DARKER = 0.55
 MARKERS = "osD^vPX*<>"
 DASHED = (0, (4, 1.5))
 DASH_DOTTED = (0, (5, 1.5, 1, 1.5))
@@ -94,11 +96,13 @@ def looks(study: Study) -> dict[str, Look]:
     program = study.algorithms[study.reference].program
     result = {}
     for position, (key, algorithm) in enumerate(study.algorithms.items()):
-        index = FIXED_COLOURS[key] if key in FIXED_COLOURS else free.pop(0) if free else position
+        again = key not in FIXED_COLOURS and not free  # the palette is used up: darker shades of it
+        index = FIXED_COLOURS[key] if key in FIXED_COLOURS else position if again else free.pop(0)
         dashes: Any = "-"
         if key != study.reference:
             dashes = DASHED if algorithm.program == program else DASH_DOTTED
-        result[key] = Look(algorithm.label, palette[index % len(palette)], dashes, MARKERS[position % len(MARKERS)])
+        red, green, blue = (DARKER**again * part for part in palette[index % len(palette)])
+        result[key] = Look(algorithm.label, (red, green, blue), dashes, MARKERS[position % len(MARKERS)])
     return result
 
 
@@ -111,21 +115,28 @@ def paper_style() -> Iterator[None]:
 
 
 def panels(
-    count: int, *, height: float, legend_rows: int = 0, most_columns: int = 4, share_y: bool = True
+    count: int,
+    *,
+    height: float,
+    legend_rows: int = 0,
+    most_columns: int = 4,
+    share_y: bool = True,
+    header: float = HEADER,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with `count` small multiples, one column wide for one panel and up to a page wide for more.
 
     Args:
       height: inches of one panel with its title and axis labels.
       legend_rows: rows that a legend below the panels will take.
+      header: inches above the panels, `HEADER` or `TALL_HEADER`.
     """
     columns = min(count, most_columns)
     rows = -(-count // columns)
-    total = height * rows + LEGEND_ROW * legend_rows + HEADER
+    total = height * rows + LEGEND_ROW * legend_rows + header
     figure = Figure(figsize=(WIDTHS.get(columns, PAGE), total), layout="constrained")
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
-    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - HEADER / total))
+    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - header / total))
     grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
     axes = list(grid.flat)
     for unused in axes[count:]:
@@ -134,22 +145,24 @@ def panels(
 
 
 def headline(
-    figure: Figure, title: str, group: Group, *, made_by: str, score: str = "evaluations", note: str = ""
+    figure: Figure, title: str, group: Group, *, made_by: str, score: str = "evaluations", notes: Sequence[str] = ()
 ) -> None:
     """Title, and below it what every figure must say: what made it, seeds, which score, what bands and bars mean.
 
-    Args: made_by: as of `analysis.collect.made_by`. score: which evaluations the numbers are of.
+    Args:
+      made_by: as of `analysis.collect.made_by`.    score: which evaluations the numbers are of.
+      notes: up to two lines.
     """
     seeds = f"{len(group.seeds)} seed" + ("s" if len(group.seeds) > 1 else "")
     part = f" · partial: {group.part}" if group.part else ""
-    header(figure, title, f"backend {made_by}{part}", f"{seeds} · {score} of {group.eval_episodes} episodes", note)
+    header(figure, title, f"backend {made_by}{part}", f"{seeds} · {score} of {group.eval_episodes} episodes", *notes)
 
 
 def header(figure: Figure, title: str, *lines: str) -> None:
-    """Title and up to three small lines below it, in the room that `panels` leaves."""
+    """Title and up to four small lines below it, in the room that `panels` leaves (three, unless it is told)."""
     assert len(lines) < len(HEADER_LINES), f"there is room for {len(HEADER_LINES) - 1} lines, got {lines}"
     width, height = figure.get_size_inches()
-    looks = (TITLE, SMALL, SMALL, SMALL)
+    looks = (TITLE, *[SMALL] * len(lines))
     for text, down, look in zip((title, *lines), HEADER_LINES, looks, strict=False):
         figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)
 

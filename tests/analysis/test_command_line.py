@@ -14,7 +14,7 @@ from analysis.__main__ import main
 from analysis.evidence import gather
 from analysis.report import _protocol
 from analysis.store import place
-from analysis.study import load_study
+from analysis.study import FIGURES, load_study
 from tests.analysis.synthetic import make_run, make_runs, make_study, study_document, write_json
 from tests.analysis.test_figures import win_rate
 
@@ -43,7 +43,7 @@ def test_report_shows_what_exists_and_says_what_it_rests_on(done: tuple[Path, li
     page = (root / "report.md").read_text(encoding="utf-8")
     for link in links(root / "report.md"):
         assert (root / link).is_file(), link
-    assert len([link for link in links(root / "report.md") if link.endswith(".png")]) == 14
+    assert len([link for link in links(root / "report.md") if link.endswith(".png")]) == 2 * len(FIGURES)
     assert "**SMAC** on backend `skirmish`: 3m; 400 environment steps per run, evaluated every 100 on 32 greedy" in page
     assert "not StarCraft II" in page and "With 2 seeds they show little more than the range" in page
     assert "- commit: 0123abc\n- sources (SHA-256 of code, presets and data): feed\n- machine: Test CPU, 2 CPUs" in page

@@ -62,9 +62,9 @@ def test_every_figure_states_backend_seeds_and_episodes(
     text = texts(draw(data, name, group))
     assert text.startswith(chosen.title)
     made_by = "skirmish, unit data 4.10" if group == "smac" else "matrix"
-    score = {"final": "last evaluation", "improvement": "evaluations", "steps_to": "evaluations"}.get(
-        name, "each evaluation"
-    )
+    last = dict.fromkeys(("final", "profile", "differences"), "last evaluation")
+    several = dict.fromkeys(("improvement", "steps_to", "hours_to"), "evaluations")
+    score = (last | several).get(name, "each evaluation")
     assert f"\nbackend {made_by}\n2 seeds · {score} of {chosen.eval_episodes} episodes\n" in text
 
 
@@ -134,14 +134,55 @@ def test_improvement_of_the_reference_over_each_other_algorithm(data: tuple[Stud
     assert final.get_xlabel() == "P(MAZero > other)" and area.get_title() == "area under the curve"
 
 
+def test_area_under_the_curve(data: tuple[Study, pd.DataFrame]) -> None:
+    (axes,) = draw(data, "area", "smac").axes
+    # A straight line to 1 and one to 0.75: half of them.
+    assert np.asarray(lines(axes, "MAZero")[0].get_xdata()).tolist() == [pytest.approx(0.4375)]
+    assert np.asarray(lines(axes, "_interval")[0].get_xdata()).tolist() == pytest.approx([0.375, 0.5])
+    assert not lines(axes, "_absolute")
+
+
+def test_differences_are_of_pairs_of_runs(data: tuple[Study, pd.DataFrame]) -> None:
+    (axes,) = draw(data, "differences", "smac").axes
+    assert axes.get_title() == "3m" and [text.get_text() for text in axes.get_yticklabels()] == ["without AWPO", "QMIX"]
+    # Seed 0: 1 - 0.5; seed 1: 0.75 - 0.375.
+    dots = [sorted(np.asarray(line.get_xdata()).tolist()) for line in lines(axes, "_seed")]
+    assert dots == [pytest.approx([0.375, 0.5]), pytest.approx([0.75, 1.0])]
+    assert np.asarray(lines(axes, "without AWPO")[0].get_xdata()).tolist() == [pytest.approx(0.4375)]
+    overall, *maps = draw(data, "differences", "matrix").axes
+    assert [axes.get_title() for axes in (overall, *maps)] == ["all maps", "matrix_1", "matrix_2"]
+    assert np.asarray(lines(overall, "QMIX")[0].get_xdata()).tolist() == [0.75]  # 1, 1, 1, 0
+
+
+def test_profile(data: tuple[Study, pd.DataFrame]) -> None:
+    """Of MAZero three of four runs of the matrix games win always, one never."""
+    figure = draw(data, "profile", "matrix")
+    assert [axes.get_title() for axes in figure.axes] == ["MAZero", "without AWPO", "QMIX"]
+    (own,) = lines(figure.axes[0], "MAZero")
+    assert height(own) == [0.75] * 64 + [0] and own.get_drawstyle() == "steps-post"
+    second = figure.axes[1]
+    assert height(lines(second, "_reference")[0]) == height(own)
+    assert height(lines(second, "without AWPO")[0]) == height(lines(second, "_other")[0]) == [0] * 65
+
+
 def test_steps_to_a_win_rate(data: tuple[Study, pd.DataFrame]) -> None:
-    half, most = draw(data, "steps_to", "smac").axes
-    assert half.get_title() == "3m: win rate ≥ 0.5"
-    # MAZero: seed 0 reaches 0.5 at 200, seed 1 at 300; 0.7 at 300 and 400.
-    assert [patch.get_width() for patch in half.patches] == [250, 400, 400]  # without AWPO: one of two seeds, no median
-    assert [patch.get_width() for patch in most.patches] == [350, 400, 400]
-    assert [text.get_text() for text in half.texts] == ["2/2", "1/2", "0/2"]
-    assert [bool(patch.get_hatch()) for patch in half.patches] == [False, True, True]
+    (axes,) = draw(data, "steps_to", "smac").axes
+    assert axes.get_title() == "3m"
+    # MAZero: seed 0 reaches 0.5 at 200 and 0.8 at 400, seed 1 reaches 0.5 at 300 and no more.
+    assert [patch.get_width() for patch in axes.patches] == [250]
+    shares = [text.get_text() for text in axes.texts]
+    assert shares == ["2/2", "1/2", "1/2", "1/2", "0/2", "0/2", "0/2", "0/2", "0/2"]
+    ended = [np.asarray(line.get_xdata()).tolist() for line in lines(axes, "_never")]
+    assert ended == [[400]] * 8  # every lane but the first
+
+
+def test_hours_to_a_win_rate(data: tuple[Study, pd.DataFrame]) -> None:
+    """0.6 s a step; a run that never gets there stands at its end."""
+    (axes,) = draw(data, "hours_to", "smac").axes
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "Hours" and not axes.patches
+    assert np.asarray(lines(axes, "MAZero")[0].get_xdata()).tolist() == [pytest.approx(0.6 * 250 / 3600)]
+    assert np.asarray(lines(axes, "_seed")[0].get_xdata()) * 3600 == pytest.approx([120, 180])
+    assert np.asarray(lines(axes, "_never")[0].get_xdata()) * 3600 == pytest.approx([240])
 
 
 def test_single_algorithm_single_seed_single_map(tmp_path: Path) -> None:

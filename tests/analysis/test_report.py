@@ -92,7 +92,7 @@ StarCraft II; its unit data: 4.10.
 greedy episodes (absolute: 10 times as many, by the policy of the best evaluation); seeds 5, 2; presets mazero: \
 matrix, qmix: matrix.
 
-Intervals are 95% percentile intervals of a stratified bootstrap over seeds (10,000 repetitions, arXiv 2108.13264). \
+Intervals are 95% percentile intervals of a stratified bootstrap over seeds (2,000 repetitions, arXiv 2108.13264). \
 With 2 seeds they show little more than the range of what was seen: read them as such.
 
 Algorithms:
@@ -133,7 +133,7 @@ Algorithms:
 | --- | --- |
 | aggregate | A |
 
-### Environment steps to a win rate
+### Environment steps and hours to a win rate
 
 | group | algorithm |
 | --- | --- |

@@ -52,10 +52,11 @@ def test_known_algorithms_keep_their_colour_and_others_take_what_is_left(study: 
     assert DASHED != DASH_DOTTED
 
 
-def test_more_algorithms_than_colours_begin_again(study: Study) -> None:
+def test_more_algorithms_than_colours_begin_again_darker(study: Study) -> None:
     palette = seaborn.color_palette("colorblind")
     looks = list(style.looks(with_algorithms(study, *(algorithm(f"a{k}") for k in range(12)))).values())
-    assert [look.colour for look in looks] == [*palette, *palette[:2]]
+    dark = [tuple(style.DARKER * part for part in colour) for colour in palette[:2]]
+    assert [look.colour for look in looks] == [*palette, *dark] and 0 < style.DARKER < 0.8
     assert [look.marker for look in looks] == [*style.MARKERS, *style.MARKERS[:2]]
 
 
@@ -94,17 +95,27 @@ def test_panels_with_a_legend_other_columns_and_scales_of_their_own() -> None:
 
 def test_headline(study: Study) -> None:
     figure = Figure(figsize=(4, 5))
-    style.headline(figure, "A title", study.groups["smac"], made_by="skirmish", note="bar: so")
+    style.headline(figure, "A title", study.groups["smac"], made_by="skirmish", notes=("bar: so", "dot: so"))
     one = replace(study.groups["matrix"], seeds=(3,))
     style.headline(figure, "Another", one, made_by="matrix")
     assert [text.get_text() for text in figure.texts] == [
-        *("A title", "backend skirmish", "2 seeds · evaluations of 32 episodes", "bar: so"),
-        *("Another", "backend matrix", "1 seed · evaluations of 8 episodes", ""),
+        *("A title", "backend skirmish", "2 seeds · evaluations of 32 episodes", "bar: so", "dot: so"),
+        *("Another", "backend matrix", "1 seed · evaluations of 8 episodes"),
     ]
-    for text, down in zip(figure.texts, 2 * style.HEADER_LINES, strict=True):  # inches from the upper left corner
+    lines = (*style.HEADER_LINES, *style.HEADER_LINES[:3])
+    for text, down in zip(figure.texts, lines, strict=True):  # inches from the upper left corner
         assert text.get_position() == pytest.approx((style.HEADER_INDENT / 4, 1 - down / 5))
         assert text.get_va() == "top"
-    assert [text.get_weight() for text in figure.texts] == 2 * ["bold", "normal", "normal", "normal"]
+    assert [text.get_weight() for text in figure.texts] == ["bold", *4 * ["normal"], "bold", *2 * ["normal"]]
+
+
+def test_a_taller_header_has_room_for_a_fourth_line() -> None:
+    low, tall = (style.panels(1, height=2, header=header)[0] for header in (style.HEADER, style.TALL_HEADER))
+    assert low.get_size_inches()[1] == pytest.approx(2 + style.HEADER)
+    assert tall.get_size_inches()[1] == pytest.approx(2 + style.TALL_HEADER)
+    assert share(tall) == pytest.approx(2 / (2 + style.TALL_HEADER))
+    spacing = style.HEADER_LINES[-1] - style.HEADER_LINES[-2]
+    assert spacing == pytest.approx(style.TALL_HEADER - style.HEADER)
 
 
 @pytest.mark.parametrize(
