@@ -32,13 +32,13 @@ ROW = 0.26  # inches of a row of an algorithm
 
 
 def interval_note(metric: str, seeds: Iterable[int], *, maps: int) -> str:
-    """How intervals were drawn, and how often such ones hold the truth.
+    """How intervals were drawn, and how often such ones of simulated win rates hold the truth.
 
     Args:
       metric, maps: as of `coverage.covers`.    seeds: of every group or map of the figure.
     """
     shares = [f"{covers(metric, seeds=count, maps=maps)} with {count} seeds" for count in sorted({*seeds}) if count > 1]
-    return f"{DRAWS}; truly covers {', '.join(shares)}" if shares else "a single seed has no interval"
+    return f"{DRAWS}; simulated coverage {', '.join(shares)}" if shares else "a single seed has no interval"
 
 
 def line(axes: Axes, group: Group, look: Look, values: Array, *, x: Array | None = None) -> None:

@@ -116,7 +116,7 @@ def caption(group: str, title: str, *notes: str, score: str = "each evaluation")
 
 def covered(metric: str = "mean", maps: int = 1) -> str:
     """How often intervals of two seeds hold the truth: what the committed simulation found."""
-    return f"2,000 draws (rliable); truly covers {coverage.covers(metric, seeds=2, maps=maps)} with 2 seeds"
+    return f"2,000 draws (rliable); simulated coverage {coverage.covers(metric, seeds=2, maps=maps)} with 2 seeds"
 
 
 def legend(figure: Figure) -> list[tuple[str, str, str, str]]:

@@ -52,7 +52,7 @@ def test_means_seeds_and_the_papers_curve_are_drawn(tmp_path):
     assert len(figure.axes[2].lines) == 3  # two finished seeds and their mean
     words = " ".join(text.get_text() for text in figure.texts)
     assert "unit data 4.10, preset laptop" in words and "2 seeds, 32 games an evaluation; thin: seed" in words
-    assert f"truly covers {coverage.covers('mean', seeds=2, maps=1)} with 2 seeds" in words
+    assert f"simulated coverage {coverage.covers('mean', seeds=2, maps=1)} with 2 seeds" in words
     assert "(Fig. 3, 8m: Fig. 5)" in words
 
 
