@@ -41,8 +41,10 @@ TABLE_CAPTIONS = {
     "published": "Published figures are of StarCraft II: read the two side by side, never as one.",
     "aggregate": "Over maps and runs: interquartile mean, mean, median and optimality gap of final win rates.",
     "improvement": "Probability that a run of the reference beats one of the other algorithm, ties counting one half.",
-    "steps_to": "Environment steps to the first evaluation at or above a win rate; a dash where half of the seeds do "
-    "not get there.",
+    "differences": "Win rate of the reference minus that of the other algorithm, runs with the same seed paired; "
+    "ahead: share of pairs in which it is.",
+    "steps_to": "Environment steps and hours to the first evaluation at or above a win rate; a dash where half of the "
+    "seeds do not get there.",
 }
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from analysis import collect, evidence, films, plots, recorded
 from analysis.films import Shot
-from analysis.study import StudyError
+from analysis.study import FIGURES, StudyError
 from skirmish.pictures.film import Mp4
 from tests.analysis.measured import measured
 from tests.analysis.synthetic import study_document, write_json, write_study
@@ -133,7 +133,7 @@ def test_a_study_says_what_it_rests_on(results: Path) -> None:
         assert text in page.text, text
     assert "MAZero beats QMIX." in page.text and "inconclusive" in page.text  # two seeds settle nothing
     assert "SMAC, 3m, MAZero, seed 5, lost: none of 64 battles from seed 0 on is lost" in page.text
-    assert len(page.all("video")) == 1 and len(page.all("img")) == 7
+    assert len(page.all("video")) == 1 and len(page.all("img")) == len(FIGURES)
     assert ODD in page.text and not page.all("b")  # escaped
     assert page.text.index("Claims") < page.text.index("What was measured") < page.text.index("Provenance")
 
