@@ -18,7 +18,8 @@ SCALES = (LAPTOP, "paper", TINY)
 OPTIONS = ("scale", "maps", "seeds", "backend")  # of `variant`, as command lines name them
 TINY_STEPS, TINY_EPISODES, TINY_SEEDS = 200, 2, 2
 # What lets a learner begin, and end, within so few steps. It says nothing of what the method can do.
-TINY_OVERRIDES = {"mazero": {"replay.start": 50, "search.num_simulations": 4}}
+# Few episodes side by side, or none ends within the budget and nothing is learned from.
+TINY_OVERRIDES = {"mazero": {"replay.start": 50, "search.num_simulations": 4, "self_play.num_envs": 2}}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -44,7 +44,11 @@ def test_the_tiny_scale_makes_every_run_short(study: Study) -> None:
     for group in tiny.groups.values():
         assert (group.marks, group.eval_episodes, group.seeds) == ((0, 100, 200), 2, (0, 1))
     own = tiny.groups["smac"].overrides["mazero"]
-    assert own == {"replay.start": 100, "search.num_simulations": 4}  # what the study sets itself stays
+    assert own == {
+        "replay.start": 100,
+        "search.num_simulations": 4,
+        "self_play.num_envs": 2,
+    }  # what the study sets itself stays
     run = next(tiny.runs())
     assert tiny.overrides(run)["search.num_simulations"] == 4
 
