@@ -97,12 +97,13 @@ def of_study(frame: pd.DataFrame, study: Study) -> Figure:
         panels.append(Panel(f"{place.map}{apart}{place.name}", place.curve, ours, end, place.name))
     groups = list({place.group.key: place.group for place in places}.values())
     seeds = sorted({len(group.seeds) for group in groups})
+    many = f"{' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}"
     parts = dict.fromkeys(group.part for group in groups if group.part)
     shown = [key for key in study.algorithms if any(key in place.algorithms for place in places)]
     lines = (
         f"{study.name}: win rate over the paper's curves ({', '.join(dict.fromkeys(p.curve.figure for p in places))})",
         f"ours: backend {', '.join(dict.fromkeys(made_by(frame, group) for group in groups))}",
-        f"{' or '.join(map(str, seeds))} seeds, not smoothed{''.join(f' · partial: {part}' for part in parts)}",
+        f"{many}, not smoothed{''.join(f' · partial: {part}' for part in parts)}",
         "line: mean, band: ours 95 % bootstrap interval, the paper's is not explained there",
         interval_note("mean", seeds, maps=1),
     )

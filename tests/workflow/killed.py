@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MARKS = range(0, 1001, 100)
 KILL_AT = 600  # mark: in the middle; learning starts at 500, steps are slow from there on
 DEADLINE = 900  # seconds for whatever is waited for; a busy machine may need minutes
-TIMES = r"^(wall_|job_)"  # columns that no two runs share
+TIMES = r"^(?:wall_|job_)|_hours$"  # columns that no two runs share
 STUDY: dict[str, Any] = {
     "name": "killed",
     "description": "MAZero, QMIX and VDN on a matrix game.",
