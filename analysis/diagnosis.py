@@ -201,6 +201,11 @@ PANELS: tuple[Panel, ...] = (
     _curves("Policy entropy, all actions", "Nats per agent", [Line("train", "policy_entropy", PLAY, style.DASHED)]),
     _by_simulations("win_rate_gain", "Gain by search", "Win rate"),
     _by_simulations("return_gain", "Gain by search", "Return"),
+    _bars("Gain with the simulator", "Return", [
+        ("by 1 step", "return_gain_simulated", 1), ("by {td}", "return_gain_simulated", -1),
+    ], 0.0),
+    _by_depth("consequence", "Consequences of draws", "Correlation"),
+    _by_depth("consequence_spread_model", "Their spread (real)", "Reward", "consequence_spread"),
     _by_depth("reward_error", "Reward error (predicting 0)", "Mean |error|", "reward_size"),
     _by_depth("value_drift", "Value drift (spread)", "Mean |difference|", "value_spread"),
     _by_depth("consistency", "State: cosine (unmoved)", "Cosine", "consistency_still"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mazero.diagnose.play import Outcome, play, record
-from mazero.diagnose.rows import MEASURES, Row, outcome_rows, recording_rows, search_gain_rows
+from mazero.diagnose.rows import MEASURES, Row, lookahead_rows, outcome_rows, recording_rows, search_gain_rows
+from mazero.diagnose.simulated import look_ahead
 from mazero.diagnose.summary import GREEDY, POLICY, SELF_PLAY, sentences, shortfalls
 from mazero.diagnose.unrolled import unroll
 from mazero.selfplay import NetworkPolicy, SearchPolicy
@@ -60,7 +62,7 @@ def diagnose(arguments: argparse.Namespace, run: dict[str, Any], trained: Traine
 
 
 def measured(trained: Trained, *, seed: int, num_simulations: int) -> list[Row]:
-    """All rows: self-play's episodes, greedy ones with search for several N, and those without search."""
+    """All rows: self-play, greedy play with search for several N, without, and with the simulator in its place."""
     model, env = trained.model, trained.env
     depth = 2 * trained.config.targets.unroll_steps
     rows: list[Row] = []
@@ -77,7 +79,13 @@ def measured(trained: Trained, *, seed: int, num_simulations: int) -> list[Row]:
         policy = SearchPolicy(model, config, rng=np.random.default_rng(seed), num_simulations=n)
         searched[n] = recording.outcome if n == num_simulations else play(policy, env, seed=seed)
     bare = play(NetworkPolicy(model, config), env, seed=seed)
-    return rows + outcome_rows(POLICY, bare) + search_gain_rows(GREEDY, bare, searched)
+    rows += outcome_rows(POLICY, bare) + search_gain_rows(GREEDY, bare, searched)
+    draws = dataclasses.replace(config, search=trained.config.search)  # as many as in self-play, not as in evaluations
+    ahead = {
+        h: look_ahead(trained.network, model, env, draws, seed=seed, rng=np.random.default_rng([seed, 3]), depth=h)
+        for h in sorted({1, config.targets.td_steps})
+    }
+    return rows + lookahead_rows(GREEDY, bare, ahead, discount=config.search.discount)
 
 
 def simulations(n: int) -> list[int]:

@@ -177,6 +177,11 @@ def shares(counts: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return counts / counts.sum(axis=-1, keepdims=True)
 
 
+def apart(x: np.ndarray) -> np.ndarray:
+    """x (M, K) minus its mean over the K: what tells them apart."""
+    return x - x.mean(axis=1, keepdims=True)
+
+
 def child_spread(q: np.ndarray, visited: np.ndarray) -> np.ndarray:
     """Population deviation of q among visited children, which is that of their advantages.
 

@@ -11,6 +11,7 @@ from mazero.config import MAZeroConfig
 from mazero.diagnose import measures
 from mazero.diagnose.measures import Estimate, Statistic, estimate, mean, mean_columns, pair_columns, sums_by_episode
 from mazero.diagnose.play import Outcome, Recording
+from mazero.diagnose.simulated import Lookahead
 from mazero.diagnose.unrolled import Unrolled
 
 Row = dict[str, Any]
@@ -24,6 +25,21 @@ MEASURES = {
     "return_at": ("reward", "their undiscounted return; at: N"),
     "win_rate_gain": ("share", "win rate with search minus that without, same episode seeds; at: N"),
     "return_gain": ("reward", "the same difference of returns; at: N"),
+    "win_rate_gain_simulated": (
+        "share",
+        "win rate of play that tries K draws of the policy in the simulator minus that without search; at: h",
+    ),
+    "return_gain_simulated": (
+        "reward",
+        "the same difference of returns; the policy follows a draw, h steps in all, then the value counts; at: h",
+    ),
+    "consequence": (
+        "correlation",
+        "of the model's and the simulator's discounted rewards over k steps, among the draws of one root (their mean "
+        "taken away): whether the model knows what one joint action brings and another does not; at: k",
+    ),
+    "consequence_spread": ("reward", "standard deviation of the simulator's among the draws of one root; at: k"),
+    "consequence_spread_model": ("reward", "the same of the model's; at: k"),
     "reward_error": ("reward", "mean |predicted - real reward| of the action at depth k of the model; at: k"),
     "reward_bias": ("reward", "mean predicted - real reward; at: k"),
     "reward_explained": ("share", "1 - mean squared error / variance of the real rewards; at: k"),
@@ -112,6 +128,33 @@ def search_gain_rows(name: str, bare: Outcome, searched: dict[int, Outcome]) -> 
             won = outcome.won.astype(np.float64) - bare.won
             rows += _row(name, "win_rate_gain", _over_episodes(won), at)
             rows += _row(name, "return_gain", _over_episodes(outcome.returns - bare.returns), at)
+    return rows
+
+
+def lookahead_rows(name: str, bare: Outcome, lookaheads: dict[int, Lookahead], *, discount: float) -> list[Row]:
+    """Play with the simulator in the model's place against play without search, and what the model missed.
+
+    Args: lookaheads: steps h -> lookahead; of the longest one come the comparisons with the model.
+    """
+    rows: list[Row] = []
+    for at, lookahead in sorted(lookaheads.items()):
+        won = lookahead.outcome.won.astype(np.float64) - bare.won
+        rows += _row(name, "win_rate_gain_simulated", _over_episodes(won), at)
+        rows += _row(name, "return_gain_simulated", _over_episodes(lookahead.outcome.returns - bare.returns), at)
+    longest = lookaheads[max(lookaheads)]
+    weight = discount ** np.arange(longest.reward.shape[-1])
+    predicted, real = ((x * weight).cumsum(axis=-1) for x in (longest.predicted, longest.reward))  # (M, K, D)
+    draws = predicted.shape[1]
+    episode = np.repeat(longest.episode, draws)
+    for d in range(len(weight)):
+        model, simulator = (measures.apart(x[:, :, d]).ravel() for x in (predicted, real))
+        for measure, columns, statistic in (
+            ("consequence", measures.pair_columns(model, simulator), measures.correlation),
+            ("consequence_spread", measures.pair_columns(model, simulator), measures.spread),
+            ("consequence_spread_model", measures.pair_columns(simulator, model), measures.spread),
+        ):
+            sums = sums_by_episode(columns, episode, len(bare.length))
+            rows += _row(name, measure, estimate(sums, statistic), d + 1)
     return rows
 
 

@@ -46,6 +46,7 @@ def shortfalls(rows: Iterable[Row], *, unroll_steps: int) -> list[dict[str, Any]
         "value at the root, searched": _missing(look.value("searched_explained")),
         "advantage of children, 1 step": _off(look.value("advantage_true", 1)),
         "policy's decision": _ratio(look.value("entropy"), look.value("entropy_uniform")),
+        "consequences of actions, 1 step": _missing(look.value("consequence", 1, GREEDY)),
         f"legality, depth {u}": look.value("illegal_share", u),
         f"end of episode, depth {u}": _ratio(look.value("end_value_error", u), look.value("late_value_size")),
     }
@@ -65,6 +66,8 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
         for kind in ("advantage", "model_advantage")
     }
     others = [at for at in table["simulations"] if at != n]
+    ahead = [f"{look.text('return_gain_simulated', h, GREEDY)} by {text}" for text, h in horizons]
+    consequences = [f"{look.text('consequence', h, GREEDY)} over {text}" for text, h in horizons]
     lines = [
         f"{table['map']} ({table['backend']}{units}), seed {table['seed']}: {table['policy']} policy, "
         f"{table['env_steps']} of {table['budget']} environment steps; {table['episodes']} episodes a set, "
@@ -76,6 +79,9 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
         f"{look.text('return_gain', n, GREEDY)}"
         + "".join(f"; N = {at}: return {look.text('return_gain', at, GREEDY)}" for at in others)
         + ".",
+        f"The simulator in the model's place (the best of {k} draws of the policy, tried in it; then the value): "
+        f"return gain {', '.join(ahead)}, win rate {look.text('win_rate_gain_simulated', td, GREEDY)}. What one draw "
+        f"brings more than another, model against simulator: correlation {', '.join(consequences)}.",
         f"Policy at the roots: {look.text('entropy')} of at most {look.text('entropy_uniform')} nats per agent with a "
         f"choice ({look.text('agents_choosing')} agents); its most likely joint action has probability "
         f"{look.text('top_probability')} and is among the K = {k} draws at {look.text('top_proposed')} of the roots "

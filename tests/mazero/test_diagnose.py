@@ -12,10 +12,11 @@ import analysis.diagnosis
 from mazero import cli
 from mazero.diagnose.command import measured
 from mazero.diagnose.play import play, record
-from mazero.diagnose.rows import MEASURES, recording_rows
+from mazero.diagnose.rows import MEASURES, lookahead_rows, recording_rows
+from mazero.diagnose.simulated import look_ahead
 from mazero.diagnose.unrolled import unroll
 from mazero.losses import consistency_loss
-from mazero.selfplay import SearchPolicy
+from mazero.selfplay import NetworkPolicy, ObservationStack, SearchPolicy
 from mazero.transforms import two_hot
 from tests.mazero.tiny import TINY
 from training import checkpoint
@@ -294,6 +295,67 @@ def test_the_cosine_is_that_of_the_consistency_loss(explored, monkeypatch):
         states = trained.network.step(encoded[rows], torch.from_numpy(recording.action[rows]))
         loss = consistency_loss(trained.network, states[:, None], encoded[rows + 1][:, None])[:, 0]
     np.testing.assert_allclose(found.cosine[rows, 0], -loss.numpy(), atol=1e-5)
+
+
+def looked_ahead(trained, *, draws, depth, seed=4):
+    config = dataclasses.replace(
+        trained.config, search=dataclasses.replace(trained.config.search, num_sampled_actions=draws)
+    )
+    rng = np.random.default_rng(2)
+    return look_ahead(trained.network, trained.model, trained.env, config, seed=seed, rng=rng, depth=depth)
+
+
+def test_looking_ahead_leaves_no_trace_in_the_battle(explored):
+    """With the policy's own action as the only draw, the simulator goes forth and back and the episodes stay."""
+    trained, _ = explored
+    bare = play(NetworkPolicy(trained.model, trained.config), trained.env, seed=4)
+    found = looked_ahead(trained, draws=1, depth=3)
+    for field in dataclasses.fields(bare):
+        np.testing.assert_array_equal(getattr(found.outcome, field.name), getattr(bare, field.name))
+
+
+def test_looking_ahead_finds_the_optimum_of_a_matrix_game_and_does_not_need_the_model(runs):
+    trained = loaded(runs["matrix_1"])
+    assert play(NetworkPolicy(trained.model, trained.config), trained.env, seed=4).won.mean() < 1
+    assert looked_ahead(trained, draws=200, depth=1).outcome.won.all()
+
+
+def test_rewards_of_the_branches_are_those_of_simulator_and_model(explored, monkeypatch):
+    trained, _ = explored
+    found = looked_ahead(trained, draws=3, depth=2)
+    roots = len(found.episode)
+    assert found.reward.shape == found.predicted.shape == (roots, 3, 2) and roots > 0
+    # The first draw is the policy's own in every slot: its first reward is that of play without search.
+    env = trained.env
+    env.reset(4)
+    policy = NetworkPolicy(trained.model, trained.config)
+    policy.start(env.num_envs)
+    stack = ObservationStack(trained.config.network.stacked_observations)
+    obs = stack.push(env.obs, np.zeros(env.num_envs, np.bool_))
+    action = policy.act(env)
+    env.step(action)
+    np.testing.assert_allclose(found.reward[: env.num_envs, 0, 0], env.reward)
+    with torch.no_grad():
+        hidden = trained.network.represent(torch.from_numpy(np.ascontiguousarray(obs)))
+        reward = trained.network.recurrent_inference(hidden, torch.from_numpy(action.astype(np.int64))).reward
+    np.testing.assert_allclose(found.predicted[: env.num_envs, 0, 0], reward, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_is_right_knows_all_consequences_and_one_that_sees_no_actions_none(explored):
+    trained, _ = explored
+    found = looked_ahead(trained, draws=4, depth=2)
+    blind = np.repeat(found.reward[:, :1], 4, axis=1)  # the same for all draws
+    noise = np.random.default_rng(0).normal(size=found.reward.shape)
+    for predicted, least, most in ((found.reward, 1, 1), (-2 * found.reward, -1, -1), (noise, -0.35, 0.35)):
+        lookahead = dataclasses.replace(found, predicted=predicted)
+        rows = rows_of({"rows": lookahead_rows("greedy", found.outcome, {2: lookahead}, discount=0.9)})
+        assert least - 1e-9 <= rows["greedy", "consequence", 2] <= most + 1e-9
+        assert rows["greedy", "return_gain_simulated", 2] == 0
+    total = found.reward[:, :, 0] + 0.9 * found.reward[:, :, 1]
+    apart = (total - total.mean(axis=1, keepdims=True)).std()
+    assert rows["greedy", "consequence_spread", 2] == pytest.approx(apart)
+    rows = lookahead_rows("greedy", found.outcome, {2: dataclasses.replace(found, predicted=blind)}, discount=0.9)
+    assert "consequence" not in {row["measure"] for row in rows}
 
 
 def test_a_value_off_by_3_has_a_bias_3_larger_and_the_same_correlation(explored):
