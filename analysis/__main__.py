@@ -69,9 +69,8 @@ def _over_paper(arguments: argparse.Namespace, study: Study) -> None:
 def _agent_costs(arguments: argparse.Namespace, study: Study) -> None:
     from analysis import agent_costs, collect
 
-    frame = _evaluations(arguments.root, study)
-    makers = dict.fromkeys(collect.made_by(frame, group) for group in study.groups.values())
-    _say(*agent_costs.write_all(study, arguments.root, made_by="; ".join(makers)))
+    made_by = collect.study_made_by(_evaluations(arguments.root, study), study)
+    _say(*agent_costs.write_all(study, arguments.root, made_by=made_by))
 
 
 def _tables(arguments: argparse.Namespace, study: Study) -> None:

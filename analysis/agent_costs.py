@@ -26,6 +26,7 @@ from training.files import write_text
 from training.metrics import read_records
 
 NAME = "agent_costs"  # of the files
+TABLE = Path("tables", f"{NAME}.csv")
 TITLE = "What more agents cost"
 CAPTION = (
     "Time of a step of play with its search, of a simulation of one root, and of an update, memory and parameters, "
@@ -132,13 +133,22 @@ def draw(costs: pd.DataFrame, study: Study, *, made_by: str) -> Figure:
 
 def write_all(study: Study, root: Path, *, made_by: str) -> list[Path]:
     """Write tables/agent_costs.{csv,md} and figures/agent_costs.{png,pdf,svg}. Raises: as `table`."""
-    costs = table(study, root)
-    folder = root / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [write_text(folder / f"{NAME}.csv", costs.to_csv(index=False))]
-    written.append(write_text(folder / f"{NAME}.md", markdown(costs)))
-    figure = draw(costs, study, made_by=made_by)
-    return [*written, *style.save(figure, root / "figures" / NAME, suffixes=style.ALL)]
+    (root / TABLE).parent.mkdir(parents=True, exist_ok=True)
+    written = write_text(root / TABLE, table(study, root).to_csv(index=False))
+    return [written, *redraw(study, root, made_by=made_by)]
+
+
+def redraw(study: Study, root: Path, *, made_by: str) -> list[Path]:
+    """The same from tables/agent_costs.csv, without the runs. Raises: StudyError if that is not such a table."""
+    try:
+        costs = pd.read_csv(root / TABLE)
+        missing = {*PLACE, *PANELS} - {*costs.columns}
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{root / TABLE}: not readable as a table of costs: {error}") from error
+    if missing:
+        raise StudyError(f"{root / TABLE}: lacks the columns {', '.join(sorted(missing))}; make it again from the runs")
+    written = write_text((root / TABLE).with_suffix(".md"), markdown(costs))
+    return [written, *style.save(draw(costs, study, made_by=made_by), root / "figures" / NAME, suffixes=style.ALL)]
 
 
 def _short(cost: float) -> str:

@@ -152,6 +152,11 @@ def made_by(frame: pd.DataFrame, group: Group) -> str:
     return f"{group.backend}, unit data {data}" if data else group.backend
 
 
+def study_made_by(frame: pd.DataFrame, study: Study) -> str:
+    """The same of all its groups."""
+    return "; ".join(dict.fromkeys(made_by(frame, group) for group in study.groups.values()))
+
+
 def score_array(
     frame: pd.DataFrame, study: Study, group: Group, *, algorithm: str, column: str = "win_rate"
 ) -> NDArray[np.float64]:

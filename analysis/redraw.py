@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import (
+    agent_costs,
     claims,
     collect,
     evidence,
@@ -29,7 +30,15 @@ from analysis import (
 from analysis.study import STUDIES, Study, StudyError, load_studies
 from training.files import write_text
 
-SOURCES = ("evaluations.csv", "evaluations.parquet", evidence.NAME, evidence.PUBLISHED, recorded.NAME, "films")
+SOURCES = (
+    "evaluations.csv",
+    "evaluations.parquet",
+    evidence.NAME,
+    evidence.PUBLISHED,
+    recorded.NAME,
+    "films",
+    agent_costs.TABLE,
+)
 
 
 def studies_in(results: Path) -> list[Path]:
@@ -46,6 +55,7 @@ def copied(root: Path, out: Path) -> Path:
         if (root / name).is_dir():
             shutil.copytree(root / name, out / name, dirs_exist_ok=True)
         elif (root / name).is_file():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, out / name)
     return out
 
@@ -62,6 +72,8 @@ def one(study: Study, root: Path, *, stem: str, scale: str, claims_file: Path = 
     if study.over_paper:
         written += style.save(over_paper.of_study(frame, study), root / "figures" / over_paper.NAME, suffixes=style.ALL)
     written += tables.write_all(frame, study, root / "tables")
+    if study.agent_costs and (root / agent_costs.TABLE).is_file():
+        written += agent_costs.redraw(study, root, made_by=collect.study_made_by(frame, study))
     return written + write_reports(frame, study, root, stem=stem, scale=scale, claims_file=claims_file)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import agent_costs, collect
+from analysis import agent_costs
 from analysis.__main__ import main
 from analysis.study import Study, StudyError
 from tests.analysis.synthetic import Runs, make_runs, make_study, study_document
@@ -43,7 +43,7 @@ def root(tmp_path: Path, study: Study) -> Path:
     """Play of 100 simulations a step: 8 ms on 8m, 3 on 3m, in seed 1 two more; the first records would spoil them."""
     root = tmp_path / "results" / "toy"
     make_runs(study, root, lambda run, mark: 0.5)
-    collect.write(collect.collect(study, root), root / "evaluations.parquet")
+    assert main(["collect", str(root), "--study", str(tmp_path / "toy.yaml")]) == 0
     runs = Runs(study, root)
     for name, ms in (("8m", 8.0), ("3m", 3.0)):
         for key in ("mazero", "no_awpo"):
@@ -108,6 +108,18 @@ def test_the_command_and_the_page(study: Study, root: Path, tmp_path: Path, caps
     pd.testing.assert_frame_equal(saved, agent_costs.table(study, root))
     assert "| smac | skirmish | 3m | 3 | MAZero | 2 | 4.00 |" in names[1].read_text()
     assert all(name.stat().st_size > 1000 for name in names[2:])
+
+
+def test_they_are_drawn_again_without_the_runs(study: Study, root: Path, tmp_path: Path) -> None:
+    where, out = [str(root), "--study", str(tmp_path / "toy.yaml")], tmp_path / "again"
+    assert main(["agent_costs", *where]) == 0
+    assert main(["redraw", *where, "--out", str(out)]) == 0
+    for name in ("tables/agent_costs.csv", "tables/agent_costs.md", "figures/agent_costs.png"):
+        assert (out / name).read_bytes() == (root / name).read_bytes(), name
+    assert agent_costs.CAPTION in (out / "report.html").read_text(encoding="utf-8")
+    (root / agent_costs.TABLE).write_text("group,backend\n")
+    with pytest.raises(StudyError, match=r"agent_costs\.csv: lacks the columns agents, algorithm, .*; make it again"):
+        agent_costs.redraw(study, root, made_by="skirmish")
 
 
 def test_runs_that_do_not_record_it(study: Study, root: Path, tmp_path: Path) -> None:

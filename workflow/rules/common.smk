@@ -164,7 +164,7 @@ def warm_up_command(wildcards) -> str:
     if wildcards.study in PARTS:
         return "true"
     groups = [group for group in STUDIES[wildcards.study].groups.values() if group.backend != "smac"]
-    maps = [f"--map {name}" for group in groups for name in group.maps]
+    maps = dict.fromkeys(f"--map {name}" for group in groups for name in group.maps)
     return " ".join(["python -m mazero warmup", *maps]) if maps else "true"
 
 
