@@ -13,7 +13,7 @@ from mazero import cli
 from mazero.diagnose.command import measured
 from mazero.diagnose.play import play, record
 from mazero.diagnose.rows import MEASURES, lookahead_rows, recording_rows
-from mazero.diagnose.simulated import look_ahead
+from mazero.diagnose.simulated import _follow, look_ahead
 from mazero.diagnose.unrolled import unroll
 from mazero.losses import consistency_loss
 from mazero.selfplay import NetworkPolicy, ObservationStack, SearchPolicy
@@ -339,6 +339,31 @@ def test_rewards_of_the_branches_are_those_of_simulator_and_model(explored, monk
         hidden = trained.network.represent(torch.from_numpy(np.ascontiguousarray(obs)))
         reward = trained.network.recurrent_inference(hidden, torch.from_numpy(action.astype(np.int64))).reward
     np.testing.assert_allclose(found.predicted[: env.num_envs, 0, 0], reward, rtol=1e-4, atol=1e-5)
+
+
+def test_a_branch_promises_its_rewards_and_the_value_behind_them(explored):
+    trained, _ = explored
+    env, depth, discount = trained.env, 2, 0.5
+    env.reset(4)
+    stack = ObservationStack(trained.config.network.stacked_observations)
+    policy = NetworkPolicy(trained.model, trained.config)
+    policy.start(env.num_envs)
+    first, fresh = policy.act(env), np.zeros(env.num_envs, np.bool_)
+    stack.push(env.obs, fresh)
+    before, frames = env.snapshot(), stack.state_dict()
+    actions, rewards, promise, whole = _follow(trained.model, env, stack, first, depth=depth, discount=discount)
+    env.restore(before)
+    stack.load_state_dict(frames)
+    expected = np.zeros(env.num_envs)
+    for d in range(depth):
+        env.step(actions[:, d])
+        np.testing.assert_allclose(rewards[:, d], env.reward)
+        expected += discount**d * env.reward
+        obs = np.ascontiguousarray(stack.push(env.obs, fresh))
+    value = trained.model.roots(obs, np.ascontiguousarray(env.available_actions)).value.cpu().numpy()
+    assert whole.all() and np.abs(value).max() > 0.1
+    np.testing.assert_allclose(promise, expected + discount**depth * value, rtol=1e-5)
+    assert (actions[:, 0] == first).all()
 
 
 def test_a_model_that_is_right_knows_all_consequences_and_one_that_sees_no_actions_none(explored):
