@@ -117,8 +117,8 @@ def profile(frame: pd.DataFrame, study: Study, group: Group) -> Figure:
         axes.set_xlabel("Win rate τ")
     axes_list[0].set_ylabel("Runs above τ")
     runs = scores[reference].size
-    label = study.algorithms[reference].label
-    notes = (BAND, f"{aggregates.REPETITIONS:,} draws (rliable); {runs} runs; thin: {label}, grey: others")
+    beside = f"; thin: {study.algorithms[reference].label}, grey: others" if len(scores) > 1 else ""
+    notes = (BAND, f"{aggregates.REPETITIONS:,} draws (rliable); {runs} runs{beside}")
     title = f"{group.title}: performance profiles"
     headline(figure, title, group, made_by=made_by(frame, group), score="last evaluation", notes=notes)
     sns.despine(figure)

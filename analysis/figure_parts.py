@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from analysis.aggregates import REPETITIONS
 from analysis.coverage import covers
@@ -28,6 +28,7 @@ BAND_ALPHA = 0.12  # five bands over each other must stay apart
 MOST_DOTS = 60
 # Last / first hour of an axis, below which each power of ten has more ticks than itself.
 TICKS: dict[float, tuple[int, ...]] = {8.0: (1, 2, 5), 60.0: (1, 3)}
+NARROW = 2.5  # the largest step between two of 1, 2, 5
 ROW = 0.26  # inches of a row of an algorithm
 
 
@@ -109,7 +110,8 @@ def hours_axis(axes: Axes, *, room: float = 0.0) -> None:
     high *= (high / low) ** room
     axes.set_xlim(low, high)
     subs = next((subs for most, subs in TICKS.items() if high / low < most), (1,))
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    # Within a factor of NARROW there may be no such number: LogLocator would write as many others as it finds.
+    axes.xaxis.set_major_locator(MaxNLocator(2) if high / low < NARROW else LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

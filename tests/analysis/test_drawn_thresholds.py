@@ -126,6 +126,7 @@ def test_reached_before_the_first_step_has_a_place_on_a_logarithmic_axis(data: t
         (0.9, 5.5, ["1", "2", "5"]),
         (0.0007, 0.012, ["0.001", "0.003", "0.01"]),  # long labels
         (0.11, 400.0, ["0.1", "1", "10", "100"]),
+        (0.0112, 0.0131, ["0.012", "0.013"]),  # none of 1, 2, 5 inside
     ],
 )
 def test_hours_have_ticks_that_a_reader_can_use(first: float, last: float, wanted: list[str]) -> None:

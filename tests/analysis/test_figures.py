@@ -158,11 +158,23 @@ def test_profile(data: tuple[Study, pd.DataFrame]) -> None:
     """Of MAZero three of four runs of the matrix games win always, one never."""
     figure = draw(data, "profile", "matrix")
     assert [axes.get_title() for axes in figure.axes] == ["MAZero", "without AWPO", "QMIX"]
+    assert "thin: MAZero, grey: others" in texts(figure)
     (own,) = lines(figure.axes[0], "MAZero")
     assert height(own) == [0.75] * 64 + [0] and own.get_drawstyle() == "steps-post"
     second = figure.axes[1]
     assert height(lines(second, "_reference")[0]) == height(own)
     assert height(lines(second, "without AWPO")[0]) == height(lines(second, "_other")[0]) == [0] * 65
+
+
+def test_a_profile_alone_speaks_of_no_others(tmp_path: Path) -> None:
+    document = study_document("alone")
+    document["algorithms"] = {"mazero": document["algorithms"]["mazero"]}
+    for group in document["groups"].values():
+        del group["presets"]["qmix"]
+    study = make_study(tmp_path, document)
+    make_runs(study, tmp_path / "alone", lambda run, mark: 0.5)
+    figure = draw((study, collect.collect(study, tmp_path / "alone")), "profile", "matrix")
+    assert "4 runs" in texts(figure) and "others" not in texts(figure)
 
 
 def test_steps_to_a_win_rate(data: tuple[Study, pd.DataFrame]) -> None:
