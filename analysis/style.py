@@ -76,6 +76,7 @@ SVG: dict[Any, Any] = {
     "svg.hashsalt": "mazero-bench",  # names inside a file that do not change from one drawing to the next
 }
 TITLE: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "top"}
+LEAST = 4.0  # points, of a line of the header that would be too wide otherwise
 SMALL: dict[str, Any] = {"fontsize": 7, "color": "0.35", "va": "top"}
 
 
@@ -159,12 +160,18 @@ def headline(
 
 
 def header(figure: Figure, title: str, *lines: str) -> None:
-    """Title and up to four small lines below it, in the room that `panels` leaves (three, unless it is told)."""
+    """Title and up to four small lines below it, in the room that `panels` leaves (three, unless it is told).
+
+    A line that is wider than the figure is written smaller, so that it fits.
+    """
     assert len(lines) < len(HEADER_LINES), f"there is room for {len(HEADER_LINES) - 1} lines, got {lines}"
     width, height = figure.get_size_inches()
     looks = (TITLE, *[SMALL] * len(lines))
     for text, down, look in zip((title, *lines), HEADER_LINES, looks, strict=False):
-        figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)
+        line = figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)
+        room = (width - 2 * HEADER_INDENT) * figure.dpi
+        while line.get_window_extent().width > room and line.get_fontsize() > LEAST:
+            line.set_fontsize(line.get_fontsize() - 0.25)  # widths do not follow the size exactly
 
 
 def steps_axis(axes: Axes, group: Group, *, ticks: int = 4, room: float = 0.02) -> None:

@@ -109,6 +109,14 @@ def test_headline(study: Study) -> None:
     assert [text.get_weight() for text in figure.texts] == ["bold", *4 * ["normal"], "bold", *2 * ["normal"]]
 
 
+def test_a_title_that_is_too_wide_is_written_smaller() -> None:
+    figure, _ = style.panels(1, height=2)
+    style.header(figure, "A title of many words that goes on and on beyond the edge of one panel", "short")
+    long, short = figure.texts
+    assert long.get_window_extent().x1 <= figure.bbox.x1
+    assert long.get_fontsize() < style.TITLE["fontsize"] and short.get_fontsize() == style.SMALL["fontsize"]
+
+
 def test_a_taller_header_has_room_for_a_fourth_line() -> None:
     low, tall = (style.panels(1, height=2, header=header)[0] for header in (style.HEADER, style.TALL_HEADER))
     assert low.get_size_inches()[1] == pytest.approx(2 + style.HEADER)
