@@ -170,8 +170,10 @@ def header(figure: Figure, title: str, *lines: str) -> None:
     for text, down, look in zip((title, *lines), HEADER_LINES, looks, strict=False):
         line = figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)
         room = (width - 2 * HEADER_INDENT) * figure.dpi
-        while line.get_window_extent().width > room and line.get_fontsize() > LEAST:
-            line.set_fontsize(line.get_fontsize() - 0.25)  # widths do not follow the size exactly
+        size = float(look["fontsize"])
+        while line.get_window_extent().width > room and size > LEAST:
+            size -= 0.25  # step by step: widths do not follow the size exactly
+            line.set_fontsize(size)
 
 
 def steps_axis(axes: Axes, group: Group, *, ticks: int = 4, room: float = 0.02) -> None:
