@@ -162,18 +162,22 @@ def headline(
 def header(figure: Figure, title: str, *lines: str) -> None:
     """Title and up to four small lines below it, in the room that `panels` leaves (three, unless it is told).
 
-    A line that is wider than the figure is written smaller, so that it fits.
+    Where the title, or one of the lines, is wider than the figure, it (all lines) is written smaller, so that it fits.
     """
     assert len(lines) < len(HEADER_LINES), f"there is room for {len(HEADER_LINES) - 1} lines, got {lines}"
     width, height = figure.get_size_inches()
+    room = (width - 2 * HEADER_INDENT) * figure.dpi
     looks = (TITLE, *[SMALL] * len(lines))
-    for text, down, look in zip((title, *lines), HEADER_LINES, looks, strict=False):
-        line = figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)
-        room = (width - 2 * HEADER_INDENT) * figure.dpi
+    written = [
+        figure.text(HEADER_INDENT / width, 1.0 - down / height, text, **look)
+        for text, down, look in zip((title, *lines), HEADER_LINES, looks, strict=False)
+    ]
+    for texts, look in ((written[:1], TITLE), (written[1:], SMALL)):
         size = float(look["fontsize"])
-        while line.get_window_extent().width > room and size > LEAST:
+        while size > LEAST and any(text.get_window_extent().width > room for text in texts):
             size -= 0.25  # step by step: widths do not follow the size exactly
-            line.set_fontsize(size)
+            for text in texts:
+                text.set_fontsize(size)
 
 
 def steps_axis(axes: Axes, group: Group, *, ticks: int = 4, room: float = 0.02) -> None:

@@ -110,11 +110,14 @@ def test_headline(study: Study) -> None:
 
 
 def test_a_title_that_is_too_wide_is_written_smaller() -> None:
-    figure, _ = style.panels(1, height=2)
-    style.header(figure, "A title of many words that goes on and on beyond the edge of one panel", "short")
-    long, short = figure.texts
-    assert long.get_window_extent().x1 <= figure.bbox.x1
-    assert long.get_fontsize() < style.TITLE["fontsize"] and short.get_fontsize() == style.SMALL["fontsize"]
+    words = "many words that go on and on beyond the edge of one panel, and then some more"
+    for title, lines in ((words, ["short", "shorter"]), ("Short", [f"{words} and more", "short"])):
+        figure, _ = style.panels(1, height=2)
+        style.header(figure, title, *lines)
+        assert all(text.get_window_extent().x1 <= figure.bbox.x1 for text in figure.texts)
+        sizes = [text.get_fontsize() for text in figure.texts]
+        assert (sizes[0] < style.TITLE["fontsize"]) == (title == words)
+        assert sizes[1] == sizes[2] and (sizes[1] < style.SMALL["fontsize"]) == (title != words)
 
 
 def test_a_taller_header_has_room_for_a_fourth_line() -> None:
