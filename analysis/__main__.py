@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import partial, recorded
-from analysis.study import CLAIMS, STUDIES, Study, StudyError, load_study
+from analysis.study import Study, StudyError
+from analysis.study_files import CLAIMS, STUDIES, load_study
 from analysis.variants import LAPTOP, add_flags, options, variant
 
 if TYPE_CHECKING:
@@ -64,6 +65,15 @@ def _over_paper(arguments: argparse.Namespace, study: Study) -> None:
     except ValueError as error:
         raise StudyError(str(error)) from error
     _say(*style.save(figure, arguments.root / "figures" / over_paper.NAME, suffixes=style.ALL))
+
+
+def _all_maps(arguments: argparse.Namespace, study: Study) -> None:
+    from analysis import all_maps
+
+    try:
+        _say(*all_maps.write_all(_evaluations(arguments.root, study), study, arguments.root))
+    except ValueError as error:
+        raise StudyError(str(error)) from error
 
 
 def _agent_costs(arguments: argparse.Namespace, study: Study) -> None:
@@ -163,6 +173,7 @@ COMMANDS = {
     "collect": _collect,
     "figures": _figures,
     "over_paper": _over_paper,
+    "all_maps": _all_maps,
     "agent_costs": _agent_costs,
     "tables": _tables,
     "export": _export,
@@ -183,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
         "collect": "run directories -> evaluations.csv and evaluations.parquet",
         "figures": "evaluations -> figures/<group>/*.png, *.pdf and *.svg",
         "over_paper": "evaluations -> figures/over_paper.png, .pdf and .svg, the study over the curves of the paper",
+        "all_maps": "evaluations -> tables/all_maps.* and figures/all_maps.*, all groups together, over Figs. 7, 8",
         "agent_costs": "run directories -> tables/agent_costs.* and figures/agent_costs.*, costs over team sizes",
         "tables": "evaluations -> tables/*.csv, *.md and *.tex",
         "export": "evaluations -> marl_eval/<group>.json, the exchange format of marl-eval",

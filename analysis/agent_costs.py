@@ -118,7 +118,7 @@ def draw(costs: pd.DataFrame, study: Study, *, made_by: str) -> Figure:
             if costs[name].notna().any():  # nothing at all has no logarithm
                 at.set_yscale("log")
                 at.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            at.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: _short(cost)))
+            at.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: style.thousands(cost)))
             for axis in (at.xaxis, at.yaxis):
                 axis.set_minor_locator(NullLocator())
             at.set_title(PANELS[name])
@@ -149,11 +149,6 @@ def redraw(study: Study, root: Path, *, made_by: str) -> list[Path]:
         raise StudyError(f"{root / TABLE}: lacks the columns {', '.join(sorted(missing))}; make it again from the runs")
     written = write_text((root / TABLE).with_suffix(".md"), markdown(costs))
     return [written, *style.save(draw(costs, study, made_by=made_by), root / "figures" / NAME, suffixes=style.ALL)]
-
-
-def _short(cost: float) -> str:
-    """2000000 -> '2M', 20000 -> '20k', 0.5 -> '0.5'."""
-    return f"{cost / 1e6:g}M" if cost >= 1e6 else style.thousands(cost)
 
 
 def _place_of(study: Study, run: Run) -> dict[str, Any]:

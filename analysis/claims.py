@@ -8,8 +8,7 @@
     inconclusive     neither, or fewer than three seeds, or the scale `tiny`
     not run          its study is not finished, lacks the algorithms, or ends too early for it
 
-Against several rivals the one that comes closest counts. Differences are means over maps; runs are resampled within
-each map and algorithm.
+Against several rivals the one that comes closest counts. What is compared: `analysis.claim_scores`.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from analysis import collect, recorded, statistics
+from analysis import claim_scores, collect, recorded
 from analysis.formats import latex, markdown
-from analysis.paper_curves import PaperCurve, paper_curve
-from analysis.statistics import Array, Estimate
-from analysis.study import CLAIMS, STUDIES, Group, Study, StudyError, load_studies, validate
+from analysis.statistics import Estimate
+from analysis.study import Group, Study, StudyError
+from analysis.study_files import CLAIMS, STUDIES, load_studies, validate
 from analysis.variants import TINY, add_flags, options, variants
 from training.files import write_text
 
@@ -37,11 +36,6 @@ REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduce
 OPEN = "open question"  # source of a statement that is not the paper's
 HOLDS = {REPRODUCED: "holds", NOT_REPRODUCED: "does not hold"}  # verdicts on such a one
 LEAST_SEEDS = 3
-COLUMNS = {
-    "area": "win_rate",
-    "final": "win_rate",
-    "absolute": "absolute_win_rate",
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class Verdict:
 
     claim: Claim
     verdict: str
-    ours: Estimate | None = None  # difference of win rates
+    ours: Estimate | None = None  # difference of scores
     against: str = ""  # label of the rival that comes closest
     paper: float | None = None  # the same difference by the paper's curves
     scope: str = ""  # maps, budgets, seeds, presets, backend; or why there is nothing
@@ -79,14 +73,6 @@ class Verdict:
     def told(self) -> str:
         """The verdict in words: an open question is not reproduced, it holds or does not."""
         return HOLDS.get(self.verdict, self.verdict) if self.claim.source == OPEN else self.verdict
-
-
-@dataclass
-class Evidence:
-    """Scores by map of one pair of algorithms, ours and the paper's."""
-
-    ours: list[tuple[Array, Array]] = field(default_factory=list)  # (R,), (S,) a map
-    paper: list[float] = field(default_factory=list)  # difference, of the maps where the paper has both curves
 
 
 def load(path: Path = CLAIMS) -> list[Claim]:
@@ -135,24 +121,26 @@ def judge(claim: Claim, study: Study, frame: pd.DataFrame) -> Verdict:
             NOT_RUN,
             scope=f"says something from {claim.at_least:,} steps on; study {study.name} has {shortest:,}",
         )
-    against = {key: _evidence(claim, key, study, frame, places) for key in claim.than}
-    differences = {key: _difference(found) for key, found in against.items()}
+    pairs = {key: claim_scores.pairs(claim.metric, (claim.better, key), study, frame, places) for key in claim.than}
+    if not all(np.isfinite(side).all() for found in pairs.values() for pair in found for side in pair):
+        return Verdict(claim, NOT_RUN, scope=f"the runs of study {study.name} do not record what it takes")
+    differences = {key: claim_scores.difference(claim.metric, found) for key, found in pairs.items()}
     closest = min(differences, key=lambda key: differences[key].value)
-    ours, paper = differences[closest], against[closest].paper
+    ours = differences[closest]
     seeds = min(len(group.seeds) for group, _ in places)
     return Verdict(
         claim,
         decide(claim, ours, seeds=seeds),
         ours=ours,
         against=study.algorithms[closest].label,
-        paper=float(np.mean(paper)) if len(paper) == len(places) else None,
+        paper=claim_scores.published(claim.metric, (claim.better, closest), study, places),
         scope=_scope(claim, study, frame, places),
         seeds=seeds,
     )
 
 
 def decide(claim: Claim, ours: Estimate, *, seeds: int) -> str:
-    """The verdict on a difference of win rates with its interval."""
+    """The verdict on a difference with its interval."""
     if seeds < LEAST_SEEDS:
         return INCONCLUSIVE
     if claim.kind == "no_less":
@@ -202,59 +190,15 @@ def page(verdicts: list[Verdict]) -> str:
             "# Claims",
             "",
             f"{counted(verdicts)} A difference is of win rates, mean over maps, with its 95 % interval over"
-            " seeds: of areas (mean height of the curve up to our budget), of last evaluations (final) or of best"
-            " policies played again (absolute). `difference in paper` is the same by the paper's curves up to the same"
-            " budget. Which verdict is reached when: `analysis/claims.py`; the claims: `workflow/claims.yaml`.",
+            " seeds: of areas (mean height of the curve up to our budget, or over hours until the first of the two"
+            " ends), of last evaluations (final; search: with search and without) or of best policies played again"
+            " (absolute); ahead: of the shares of pairs of runs that one or the other wins. `difference in paper` is"
+            " the same by the paper's figures, up to the same budget. Which verdict is reached when:"
+            " `analysis/claims.py`; the claims: `workflow/claims.yaml`.",
             "",
             markdown(rows),
         ]
     )
-
-
-def _evidence(claim: Claim, rival: str, study: Study, frame: pd.DataFrame, places: list[tuple[Group, str]]) -> Evidence:
-    found = Evidence()
-    for group, name in places:
-        pair = [_scores(claim.metric, frame, study, group, name, key) for key in (claim.better, rival)]
-        found.ours.append((pair[0], pair[1]))
-        curves = [_curve(study, key, name) for key in (claim.better, rival)]
-        published = [_published(claim.metric, curve, group) for curve in curves if curve is not None]
-        if len(published) == 2 and np.isfinite(published).all():
-            found.paper.append(published[0] - published[1])
-    return found
-
-
-def _scores(metric: str, frame: pd.DataFrame, study: Study, group: Group, name: str, key: str) -> Array:
-    """One score a run, (R,)."""
-    scores = collect.score_array(frame, study, group, algorithm=key, column=COLUMNS[metric])
-    curves = scores[:, group.maps.index(name)]  # (R, T)
-    return statistics.area_under_curve(np.asarray(group.marks), curves) if metric == "area" else curves[:, -1]
-
-
-def _difference(found: Evidence) -> Estimate:
-    """Mean over maps of the difference of means, with the percentile interval of resampled runs."""
-    value = float(np.mean([x.mean() - y.mean() for x, y in found.ours]))
-    rng, drawn = np.random.default_rng(statistics.SEED), np.zeros(statistics.REPETITIONS)
-    for x, y in found.ours:
-        for scores, sign in ((x, 1), (y, -1)):
-            index = rng.integers(len(scores), size=(len(drawn), len(scores)))
-            drawn += sign * scores[index].mean(axis=1) / len(found.ours)
-    tail = 50 * (1 - statistics.CONFIDENCE)
-    low, high = np.percentile(drawn, [tail, 100 - tail])
-    return Estimate(value, float(low), float(high))
-
-
-def _curve(study: Study, key: str, name: str) -> PaperCurve | None:
-    place = study.algorithms[key].in_paper
-    return paper_curve(name, place.curve, figure=place.figure) if place else None
-
-
-def _published(metric: str, curve: PaperCurve, group: Group) -> float:
-    """The paper's curve by the same measure up to our budget; NaN beyond its end, and for what it does not show."""
-    marks = np.asarray(group.marks)
-    values = curve.at(marks)
-    if metric == "area":
-        return float(statistics.area_under_curve(marks, values))
-    return float(values[-1]) if metric == "final" else float("nan")
 
 
 def _scope(claim: Claim, study: Study, frame: pd.DataFrame, places: list[tuple[Group, str]]) -> str:

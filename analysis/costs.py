@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import collect
-from analysis.study import STUDIES, StudyError, load_study
+from analysis.study import StudyError
+from analysis.study_files import STUDIES, load_study
 from training.files import write_text
 
 DATA = Path(__file__).parent / "data" / "costs.csv"

@@ -25,7 +25,8 @@ import pandas as pd
 from analysis import store
 from analysis.costs import DATA
 from analysis.memory import memory_mb
-from analysis.study import STUDIES, Run, Study, StudyError, load_studies
+from analysis.study import Run, Study, StudyError
+from analysis.study_files import STUDIES, load_studies
 from analysis.variants import add_flags, options, variants
 
 SIZES = DATA.with_name("map_sizes.csv")

@@ -62,7 +62,7 @@ def band(axes: Axes, x: Array | Sequence[float], curve: Curve, look: Look) -> No
     axes.fill_between(x, curve.low, curve.high, color=look.colour, alpha=BAND_ALPHA, linewidth=0)
 
 
-def bar(axes: Axes, row: int, estimate: Estimate, look: Look, *, dots: Array | None = None) -> None:
+def bar(axes: Axes, row: float, estimate: Estimate, look: Look, *, dots: Array | None = None) -> None:
     """Interval as a thick bar, estimate as a stroke across it, and the runs as dots, spread where they coincide.
 
     More runs than `MOST_DOTS` would hide what they surround: they are left out.

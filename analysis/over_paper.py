@@ -6,8 +6,10 @@ Two doors, which share panel and page:
     python -m analysis.over_paper TABLE.csv ... --out FIGURE.png   tables of `analysis.tried`: MAZero, one panel a map
 
 Which curve an algorithm of a study is held against stands in the study file (`in_paper`); the x axis of its panels is
-the paper's, ours ends where its budget does. Panels of tables end with our runs and show every seed. Lines are means
-over seeds with 95 % bootstrap intervals, ours are not smoothed.
+the paper's, ours ends where its budget does. Over hours (Fig. 4) it is logarithmic: theirs are of an A100 with dozens
+of workers, ours of the machine that ran them. Panels of tables end with our runs and show every seed. Lines are means
+over seeds with 95 % bootstrap intervals. The authors smoothed theirs, how is not said; ours are drawn as measured, and
+in panels of a study as running means too.
 """
 
 from __future__ import annotations
@@ -30,21 +32,23 @@ from numpy.typing import NDArray
 
 from analysis import aggregates, style
 from analysis.collect import made_by, score_array
-from analysis.figure_parts import interval_note
-from analysis.paper_curves import PaperCurve, paper_curve
+from analysis.figure_parts import hours_axis, interval_note
+from analysis.paper_curves import HOURS, PaperCurve, paper_curve
 from analysis.study import Group, Study
 
 NAME = "over_paper"
 PAPER = "0.45"  # grey
 BAND_ALPHA = 0.2
 MOST_COLUMNS = 4
+SMOOTHED = 3  # evaluations of a running mean
+LEAST_MARKS = 5  # of a curve that is smoothed
 
 
 @dataclass(frozen=True)
 class Curve:
     """One line of ours."""
 
-    steps: NDArray[np.int64]  # (T,) environment steps
+    x: NDArray[np.float64]  # (T,) environment steps or hours
     scores: NDArray[np.float64]  # (R, T) win rates, one row a seed
     colour: Any
     dashes: Any
@@ -58,13 +62,13 @@ class Panel:
     title: str
     paper: PaperCurve | None
     ours: Sequence[Curve]
-    end: float  # environment steps
+    end: float  # of the x axis
     method: str = "MAZero"  # of the paper's curve
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How a panel is drawn: a few large ones with every seed, or many small ones."""
+    """How a panel is drawn: a few large ones with every seed, or many small ones with running means."""
 
     width: float  # points, of our lines
     paper_width: float
@@ -87,12 +91,8 @@ def of_study(frame: pd.DataFrame, study: Study) -> Figure:
     looks = style.looks(study)
     panels = []
     for place in places:
-        column, ours = place.group.maps.index(place.map), []
-        for key in place.algorithms:
-            scores = score_array(frame, study, place.group, algorithm=key)[:, column]  # (R, T)
-            look = looks[key]
-            ours.append(Curve(np.asarray(place.group.marks), scores, look.colour, look.dashes, look.label))
-        end = max(place.curve.steps[-1], place.group.env_steps)
+        ours = [_curve_of(frame, study, place, looks[key], key) for key in place.algorithms]
+        end = max(place.curve.x[-1], *(curve.x[-1] for curve in ours))
         apart = ", " if len(place.map) + len(place.name) < LONG_TITLE else ",\n"
         panels.append(Panel(f"{place.map}{apart}{place.name}", place.curve, ours, end, place.name))
     groups = list({place.group.key: place.group for place in places}.values())
@@ -103,8 +103,10 @@ def of_study(frame: pd.DataFrame, study: Study) -> Figure:
     lines = (
         f"{study.name}: win rate over the paper's curves ({', '.join(dict.fromkeys(p.curve.figure for p in places))})",
         f"ours: backend {', '.join(dict.fromkeys(made_by(frame, group) for group in groups))}",
-        f"{many}, not smoothed{''.join(f' · partial: {part}' for part in parts)}",
-        "line: mean, band: ours 95 % bootstrap interval, the paper's is not explained there",
+        f"{many}; thin: mean as measured, thick: running mean of {SMOOTHED} evaluations"
+        f"{''.join(f' · partial: {part}' for part in parts)}",
+        "band: ours 95 % bootstrap interval, the paper's is not explained there"
+        + "; hours: theirs an A100 with workers" * any(place.curve.unit == HOURS for place in places),
         interval_note("mean", seeds, maps=1),
     )
     columns = min(MOST_COLUMNS, max(2, len({place.name for place in places})))
@@ -120,6 +122,23 @@ def of_study(frame: pd.DataFrame, study: Study) -> Figure:
             axes.tick_params(labelbottom=True)
         _finish(figure, legend, lines, legend_columns=3)
     return figure
+
+
+def _curve_of(frame: pd.DataFrame, study: Study, place: Place, look: style.Look, key: str) -> Curve:
+    """Win rates over what the paper's curve is over; hours are means over seeds, from the first step on."""
+    column = place.group.maps.index(place.map)
+    scores = score_array(frame, study, place.group, algorithm=key)[:, column]  # (R, T)
+    x = np.asarray(place.group.marks, dtype=np.float64)
+    if place.curve.unit == HOURS:
+        seconds = score_array(frame, study, place.group, algorithm=key, column="wall_seconds")[:, column]
+        x, scores = seconds[:, 1:].mean(axis=0) / 3600, scores[:, 1:]
+    return Curve(x, scores, look.colour, look.dashes, look.label)
+
+
+def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Running mean of (T,) values over `SMOOTHED` of them; towards the ends over fewer, as many on either side."""
+    reach = [min(SMOOTHED // 2, index, len(values) - 1 - index) for index in range(len(values))]
+    return np.array([values[index - side : index + side + 1].mean() for index, side in enumerate(reach)])
 
 
 @dataclass(frozen=True)
@@ -191,8 +210,8 @@ def _panel_of(rows: pd.DataFrame) -> Panel:
         raise ValueError(
             f"all seeds of {name} must have the same evaluations, got others: give finished runs of one study"
         )
-    steps, budget = scores.columns.to_numpy(), rows["budget"].max()
-    title = name if (rows["state"] == "finished").all() else f"{name}, stopped at {steps[-1]:,} of {budget:,}"
+    steps, budget = scores.columns.to_numpy(np.float64), rows["budget"].max()
+    title = name if (rows["state"] == "finished").all() else f"{name}, stopped at {steps[-1]:,.0f} of {budget:,}"
     colour = sns.color_palette("colorblind")[style.FIXED_COLOURS["mazero"]]
     return Panel(title, paper_curve(name), [Curve(steps, scores.to_numpy(), colour, "-", "MAZero, ours")], steps[-1])
 
@@ -214,20 +233,31 @@ def _draw(panels: Sequence[Panel], manner: Manner, **page: Any) -> tuple[Figure,
 
 def _draw_panel(axes: Axes, panel: Panel, manner: Manner) -> None:
     """Grey below, colour above."""
+    over_hours = panel.paper is not None and panel.paper.unit == HOURS
     if (paper := panel.paper) is not None:
         grey: dict[str, Any] = {"color": PAPER, "label": f"{panel.method}, the paper"}
-        axes.fill_between(paper.steps, paper.low, paper.high, color=PAPER, alpha=manner.paper_alpha, linewidth=0)
-        axes.plot(paper.steps, paper.win_rate, linewidth=manner.paper_width, linestyle=style.DASHED, **grey)
+        shown = paper.x > 0 if over_hours else slice(None)  # 0 has no logarithm
+        x, win_rate, low, high = (part[shown] for part in (paper.x, paper.win_rate, paper.low, paper.high))
+        axes.fill_between(x, low, high, color=PAPER, alpha=manner.paper_alpha, linewidth=0)
+        axes.plot(x, win_rate, linewidth=manner.paper_width, linestyle=style.DASHED, **grey)
     dots: dict[str, Any] = {"marker": "o", "markersize": 3} if manner.seeds else {}
     for ours in panel.ours:
         (mean,) = aggregates.map_curves(ours.scores[:, None, :])
-        axes.fill_between(ours.steps, mean.low, mean.high, color=ours.colour, alpha=BAND_ALPHA, linewidth=0)
+        axes.fill_between(ours.x, mean.low, mean.high, color=ours.colour, alpha=BAND_ALPHA, linewidth=0)
         for seed in ours.scores if manner.seeds else ():
-            axes.plot(ours.steps, seed, color=ours.colour, linewidth=0.5, alpha=0.4)
-        line: dict[str, Any] = {"color": ours.colour, "linestyle": ours.dashes, "linewidth": manner.width, **dots}
-        axes.plot(ours.steps, mean.value, label=ours.label, **line)
+            axes.plot(ours.x, seed, color=ours.colour, linewidth=0.5, alpha=0.4)
+        line: dict[str, Any] = {"color": ours.colour, "linestyle": ours.dashes}
+        values = mean.value
+        if not manner.seeds and len(values) >= LEAST_MARKS:
+            axes.plot(ours.x, values, label="_as measured", linewidth=0.5, **line)
+            values = smoothed(values)
+        axes.plot(ours.x, values, label=ours.label, linewidth=manner.width, **line, **dots)
     axes.set_title(panel.title, **manner.title)
-    axes.set(ylim=(-0.03, 1.03), xlim=(0, 1.02 * panel.end))
+    axes.set_ylim(-0.03, 1.03)
+    if over_hours:
+        hours_axis(axes)
+        return
+    axes.set_xlim(0, 1.02 * panel.end)
     axes.xaxis.set_major_locator(MaxNLocator(manner.ticks, steps=style.ROUND_STEPS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.thousands(value)))
 

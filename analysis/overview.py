@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import claims, collect, page, recorded, report, tables
+from analysis import all_maps, claims, collect, page, recorded, report, tables
 from analysis import evidence as evidences
 from analysis.claims import Verdict
 from analysis.evidence import Evidence
@@ -89,7 +89,10 @@ def _study(study: Study, root: Path) -> dict[str, Any]:
 
 
 def _figures(study: Study, frame: pd.DataFrame, root: Path) -> list[Plot]:
-    """The study over the paper's curves, or the win rates of its groups."""
+    """The study over what the paper shows, curves or bars, or the win rates of its groups."""
+    if study.all_maps:
+        path = root / "figures" / f"{all_maps.NAME}.svg"
+        return [embed(path, title=f"{study.name}: {all_maps.TITLE}", caption=all_maps.CAPTION)]
     if study.over_paper:
         path = root / "figures" / "over_paper.svg"
         return [embed(path, title=f"{study.name} over the paper's curves", caption=report.OVER_PAPER)]

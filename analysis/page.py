@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from analysis import agent_costs, claims, report
+from analysis import agent_costs, all_maps, claims, report
 from analysis.claims import Verdict
 from analysis.collect import made_by
 from analysis.evidence import Evidence
@@ -87,6 +87,10 @@ def compose(
     if study.over_paper:
         path = root / "figures" / "over_paper.svg"
         over_paper = embed(path, title="Over the paper's curves", caption=report.OVER_PAPER)
+    together = None
+    if study.all_maps:
+        path = root / "figures" / f"{all_maps.NAME}.svg"
+        together = embed(path, title=all_maps.TITLE, caption=all_maps.CAPTION)
     costs = None
     path = root / "figures" / f"{agent_costs.NAME}.svg"
     if study.agent_costs and path.is_file():  # not where a page is drawn anew without the runs
@@ -102,6 +106,7 @@ def compose(
         intervals=report.intervals(study),
         algorithms=table_context("algorithms", "Algorithms", _algorithms(study), "Algorithms"),
         over_paper=over_paper,
+        all_maps=together,
         agent_costs=costs,
         tables=shown,
         films=films,

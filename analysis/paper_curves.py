@@ -1,4 +1,4 @@
-"""The paper's curves (arXiv 2405.11778, Figs. 3 to 11), taken off its vector figures: of StarCraft II, smoothed.
+"""The paper's curves (arXiv 2405.11778, Figs. 3 to 6, 9 to 11), taken off its vector figures: StarCraft II, smoothed.
 
 `data/README.md` says how they were taken and what is not known about them.
 """
@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 DATA = Path(__file__).parent / "data"
+STEPS, HOURS = "env_steps", "hours"
 OTHERS = "mazero_paper_others.csv"
 FIGURES = {
     "Fig. 3": "mazero_paper_fig3.csv",
     "Fig. 5": "mazero_paper_fig5.csv",
-    **dict.fromkeys(("Fig. 6", "Fig. 9", "Fig. 10", "Fig. 11a", "Fig. 11b"), OTHERS),
+    **dict.fromkeys(("Fig. 4", "Fig. 6", "Fig. 9", "Fig. 10", "Fig. 11a", "Fig. 11b"), OTHERS),
 }
 # Where a curve is looked for, in this order: Fig. 3 has ten seeds a curve, Fig. 5 three and one map that Fig. 3 lacks.
 USUAL = ("Fig. 3", "Fig. 5")
@@ -26,19 +27,20 @@ USUAL = ("Fig. 3", "Fig. 5")
 
 @dataclass(frozen=True)
 class PaperCurve:
-    """One curve and its band, (P,) each: environment steps and win rates."""
+    """One curve and its band, (P,) each: environment steps, or hours of the authors' machines, and win rates."""
 
     figure: str
-    steps: NDArray[np.float64]
+    unit: str  # of x: `STEPS` or `HOURS`
+    x: NDArray[np.float64]
     win_rate: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
-    def at(self, steps: ArrayLike) -> NDArray[np.float64]:
-        """Win rates after `steps` environment steps, between points linear, NaN beyond the last."""
-        steps = np.asarray(steps, dtype=np.float64)
-        inside = steps <= self.steps[-1] + 1  # points lie a step or two beside round numbers
-        return np.where(inside, np.interp(steps, self.steps, self.win_rate), np.nan)
+    def at(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Win rates after so many environment steps, or hours, between points linear, NaN beyond the last."""
+        x = np.asarray(x, dtype=np.float64)
+        inside = x <= self.x[-1] + (self.unit == STEPS)  # points lie a step or two beside round numbers
+        return np.where(inside, np.interp(x, self.x, self.win_rate), np.nan)
 
 
 def paper_curve(map_name: str, algorithm: str = "MAZero", *, figure: str | None = None) -> PaperCurve | None:
@@ -52,7 +54,7 @@ def paper_curve(map_name: str, algorithm: str = "MAZero", *, figure: str | None 
         rows = rows[(rows["map"] == map_name) & (rows["algorithm"] == algorithm)].sort_values("x")
         if len(rows):
             columns = (rows[name].to_numpy(np.float64) for name in ("x", "win_rate", "band_low", "band_high"))
-            return PaperCurve(place, *columns)
+            return PaperCurve(place, str(rows["x_unit"].iloc[0]), *columns)
     return None
 
 
@@ -63,5 +65,5 @@ def names(figure: str) -> list[str]:
 
 @cache
 def _read(figure: str) -> pd.DataFrame:
-    rows = pd.read_csv(DATA / FIGURES[figure])
+    rows = pd.read_csv(DATA / FIGURES.get(figure, OTHERS))  # Figs. 7 and 8 are no curves: no row of any file
     return rows[rows["figure"] == figure]

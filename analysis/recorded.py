@@ -12,7 +12,8 @@ from pathlib import Path
 
 from analysis import partial
 from analysis.partial import Part
-from analysis.study import STUDIES, Study, StudyError, load_study
+from analysis.study import Study, StudyError
+from analysis.study_files import STUDIES, load_study
 from analysis.variants import OPTIONS, variant
 from training.files import write_json
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from analysis import (
     agent_costs,
+    all_maps,
     claims,
     collect,
     evidence,
@@ -27,7 +28,8 @@ from analysis import (
     style,
     tables,
 )
-from analysis.study import STUDIES, Study, StudyError, load_studies
+from analysis.study import Study, StudyError
+from analysis.study_files import STUDIES, load_studies
 from training.files import write_text
 
 SOURCES = (
@@ -71,6 +73,8 @@ def one(study: Study, root: Path, *, stem: str, scale: str, claims_file: Path = 
     written = figures.draw_all(frame, study, root / "figures")
     if study.over_paper:
         written += style.save(over_paper.of_study(frame, study), root / "figures" / over_paper.NAME, suffixes=style.ALL)
+    if study.all_maps:
+        written += all_maps.write_all(frame, study, root)
     written += tables.write_all(frame, study, root / "tables")
     if study.agent_costs and (root / agent_costs.TABLE).is_file():
         written += agent_costs.redraw(study, root, made_by=collect.study_made_by(frame, study))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
-from analysis import agent_costs
+from analysis import agent_costs, all_maps
 from analysis.aggregates import REPETITIONS
 from analysis.collect import as_csv, made_by, unit_data
 from analysis.evidence import PUBLISHED, Evidence
@@ -84,10 +85,10 @@ def compose(
     lines += ["", "## Results", ""]
     if study.over_paper:
         lines += [f"![{OVER_PAPER}](figures/over_paper.png)", "", f"*{OVER_PAPER}*", ""]
-    if study.agent_costs:
-        files = f"[table](tables/{agent_costs.NAME}.md), [CSV](tables/{agent_costs.NAME}.csv)"
-        lines += [f"### {agent_costs.TITLE}", "", f"![{agent_costs.TITLE}](figures/{agent_costs.NAME}.png)", ""]
-        lines += [f"*{agent_costs.CAPTION}* {files}", ""]
+    for part in _extras(study):
+        files = f"[table](tables/{part.NAME}.md), [CSV](tables/{part.NAME}.csv)"
+        lines += [f"### {part.TITLE}", "", f"![{part.TITLE}](figures/{part.NAME}.png)", ""]
+        lines += [f"*{part.CAPTION}* {files}", ""]
     for name in TABLE_HIDDEN:
         if len(tables[name]):
             lines += [f"### {TABLE_TITLES[name]}", "", _table(tables[name], name), ""]
@@ -118,6 +119,11 @@ def compose(
     return "\n".join([*lines, ""])
 
 
+def _extras(study: Study) -> list[ModuleType]:
+    """What draws a figure and a table of the whole study, of those that it asks for."""
+    return [part for part, wanted in ((all_maps, study.all_maps), (agent_costs, study.agent_costs)) if wanted]
+
+
 def digest(frame: pd.DataFrame) -> str:
     """SHA-256 of a table as `evaluations.csv` holds it: what ties a page to its table."""
     return hashlib.sha256(as_csv(frame).encode()).hexdigest()
@@ -142,8 +148,8 @@ def publish(
     names = ["evaluations.csv", "report.md"]
     names += [f"figures/{group}/{figure}.png" for group in study.groups for figure in FIGURES]
     names += ["figures/over_paper.png"] if study.over_paper else []
-    if study.agent_costs:
-        names += [f"figures/{agent_costs.NAME}.png", f"tables/{agent_costs.NAME}.csv", f"tables/{agent_costs.NAME}.md"]
+    for part in _extras(study):
+        names += [f"figures/{part.NAME}.png", f"tables/{part.NAME}.csv", f"tables/{part.NAME}.md"]
     names += [f"tables/{table}.{suffix}" for table in TABLES for suffix in ("csv", "md")]
     for name in names:
         if not (root / name).is_file():

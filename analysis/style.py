@@ -193,7 +193,9 @@ def steps_axis(axes: Axes, group: Group, *, ticks: int = 4, room: float = 0.02) 
 
 
 def thousands(steps: float) -> str:
-    """20000 -> '20k', 500 -> '500', 0 -> '0'."""
+    """2000000 -> '2M', 20000 -> '20k', 500 -> '500', 0 -> '0'."""
+    if abs(steps) >= 1e6:
+        return f"{steps / 1e6:g}M"
     return f"{steps / 1000:g}k" if abs(steps) >= 1000 else f"{steps:g}"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import aggregates, coverage, statistics
+from analysis.claim_scores import TABLE_8
 from analysis.collect import BARE, score_array, unit_data
 from analysis.comparisons import SCORES, improvements, reference_of
 from analysis.comparisons import differences as paired
@@ -46,7 +47,6 @@ def make(name: str, frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     return table
 
 
-TABLE_8 = Path(__file__).parent / "data" / "mazero_paper_table8.csv"
 MEANS = ("final_win_rate", "late_win_rate", "absolute_win_rate", "area_under_curve", "final_return")  # of `final`
 LATE = 5  # last evaluations, whose mean is steadier than the last one: on some maps most evaluations are exactly 0 or 1
 

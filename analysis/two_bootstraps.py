@@ -17,7 +17,8 @@ import pandas as pd
 from analysis import aggregates, collect, statistics
 from analysis.comparisons import SCORES, reference_of, run_scores
 from analysis.statistics import Estimate
-from analysis.study import STUDIES, Study, StudyError, load_study
+from analysis.study import Study, StudyError
+from analysis.study_files import STUDIES, load_study
 from training.files import write_text
 
 

@@ -90,11 +90,7 @@ def at_scale(study: Study, scale: str) -> Study:
 
 def on_maps(study: Study, maps: Sequence[str]) -> Study:
     """Only these maps. Raises: StudyError if the study has none of them."""
-    groups = {
-        key: group if kept == group.maps else replace(group, maps=kept, title=", ".join(kept))
-        for key, group in study.groups.items()
-        if (kept := tuple(name for name in group.maps if name in maps))
-    }
+    groups = {key: kept for key, group in study.groups.items() if (kept := group.on_maps(maps))}
     if not groups:
         known = [name for group in study.groups.values() for name in group.maps]
         raise StudyError(f"study {study.name} has no map {', '.join(maps)}; it has {', '.join(known)}")

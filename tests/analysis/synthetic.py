@@ -12,7 +12,8 @@ import yaml
 
 from analysis import expected
 from analysis.store import place
-from analysis.study import Group, Run, Study, load_study
+from analysis.study import Group, Run, Study
+from analysis.study_files import load_study
 from training.identity import run_key
 
 Curve = Callable[[Run, int], float]  # run, mark -> win rate

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis import claims, collect
+from analysis import claim_scores, claims, collect
 from analysis.claims import INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, Claim, decide, judge
 from analysis.paper_curves import paper_curve
 from analysis.statistics import Estimate, area_under_curve
-from analysis.study import STUDIES, Run, Study, StudyError, load_studies
+from analysis.study import Run, Study, StudyError
+from analysis.study_files import STUDIES, load_studies
 from tests.analysis.synthetic import make_runs, make_study, study_document
 
 CLAIM = Claim("c", "A text.", "Fig. 3", "toy", "mazero", ("no_awpo", "qmix"), "final", 0.1)
@@ -90,10 +91,9 @@ def test_the_closest_rival_counts_over_all_maps(study: Study, tmp_path: Path) ->
 
 def test_the_interval_is_that_of_runs_resampled_within_map_and_algorithm() -> None:
     """Exact over all draws of two runs of each side on one map: the difference of means takes five values."""
-    found = claims.Evidence(ours=[(np.array([0.0, 1.0]), np.array([0.0, 1.0]))])
-    estimate = claims._difference(found)
+    estimate = claim_scores.difference("final", [(np.array([0.0, 1.0]), np.array([0.0, 1.0]))])
     assert (estimate.value, estimate.low, estimate.high) == (0.0, -1.0, 1.0)
-    two = claims._difference(claims.Evidence(ours=[(np.array([1.0, 1.0]), np.array([0.2])), (np.array([0.4]),) * 2]))
+    two = claim_scores.difference("final", [(np.array([1.0, 1.0]), np.array([0.2])), (np.array([0.4]),) * 2])
     assert (two.value, two.low, two.high) == pytest.approx((0.4, 0.4, 0.4))
 
 

@@ -14,7 +14,8 @@ from analysis.__main__ import main
 from analysis.evidence import gather
 from analysis.report import _protocol
 from analysis.store import place
-from analysis.study import FIGURES, load_study
+from analysis.study import FIGURES
+from analysis.study_files import load_study
 from tests.analysis.synthetic import make_run, make_runs, make_study, study_document, write_json
 from tests.analysis.test_figures import win_rate
 

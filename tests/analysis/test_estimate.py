@@ -11,7 +11,8 @@ import envs
 from analysis import collect, costs, estimate
 from analysis.memory import memory_mb
 from analysis.store import place
-from analysis.study import STUDIES, Study, load_study
+from analysis.study import Study
+from analysis.study_files import STUDIES, load_study
 from tests.analysis.synthetic import make_runs, make_study, study_document
 
 COSTS = """\

@@ -17,7 +17,8 @@ import pytest
 
 from analysis import __main__, claims, collect, evidence, figures, films, page, progress, report, tables
 from analysis.__main__ import main
-from analysis.study import Study, load_study
+from analysis.study import Study
+from analysis.study_files import load_study
 from tests.analysis.measured import measured
 from tests.analysis.synthetic import study_document, write_study
 from tests.analysis.test_report import EVIDENCE
@@ -300,6 +301,7 @@ ABOUT = {
     "collect": "run directories -> evaluations.csv and evaluations.parquet",
     "figures": "evaluations -> figures/<group>/*.png, *.pdf and *.svg",
     "over_paper": "evaluations -> figures/over_paper.png, .pdf and .svg, the study over the curves of the paper",
+    "all_maps": "evaluations -> tables/all_maps.* and figures/all_maps.*, all groups together, over Figs. 7, 8",
     "agent_costs": "run directories -> tables/agent_costs.* and figures/agent_costs.*, costs over team sizes",
     "tables": "evaluations -> tables/*.csv, *.md and *.tex",
     "export": "evaluations -> marl_eval/<group>.json, the exchange format of marl-eval",

@@ -9,7 +9,8 @@ import pytest
 
 import envs
 from analysis import expected, memory
-from analysis.study import STUDIES, Run, Study, StudyError, load_study
+from analysis.study import Run, Study, StudyError
+from analysis.study_files import STUDIES, load_study
 from tests.analysis.synthetic import make_study, study_document
 
 

@@ -32,7 +32,7 @@ def lines_of(axes):
 
 def test_the_papers_curves():
     curve = paper_curve("3m")
-    assert (curve.figure, len(curve.steps)) == ("Fig. 3", 51)
+    assert (curve.figure, len(curve.x)) == ("Fig. 3", 51)
     assert curve.at([10_000, 9_500]).tolist() == pytest.approx([0.642, (0.554 + 0.642) / 2])
     assert np.isnan(curve.at(60_000)) and curve.at(50_001) == curve.win_rate[-1]
     assert paper_curve("3m", "QMIX").at(50_000) < 0.5

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis import report, tables
-from analysis.study import STUDIES, Study, StudyError, load_study
+from analysis.study import Study, StudyError
+from analysis.study_files import STUDIES, load_study
 from tests.analysis.measured import table
 from tests.analysis.synthetic import make_study, study_document
 

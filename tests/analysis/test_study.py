@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 import envs
-from analysis.study import RESERVED, SCHEMA, STUDIES, StudyError, load_studies, load_study
+from analysis.study import StudyError
+from analysis.study_files import RESERVED, SCHEMA, STUDIES, load_studies, load_study
 from skirmish import Rules
 from tests.analysis.synthetic import make_study, study_document, write_study
 

@@ -12,7 +12,8 @@ import pytest
 
 from analysis import collect, progress
 from analysis.store import place
-from analysis.study import Algorithm, Group, Run, Study, StudyError, load_studies, load_study
+from analysis.study import Algorithm, Group, Run, Study, StudyError
+from analysis.study_files import load_studies, load_study
 from tests.analysis.synthetic import make_runs, make_study, study_document, write_study
 from tests.analysis.test_study import change
 
@@ -247,9 +248,8 @@ REFUSALS: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (change("sees", value=[1]), "top level: unknown key 'sees'; nearest: 'seeds'"),
     (
         change("zzz", value=[1]),
-        "top level: unknown key 'zzz'; known: name, description, reproduces, seeds, threads, device, agent_costs, "
-        "algorithms, "
-        "groups",
+        "top level: unknown key 'zzz'; known: name, description, reproduces, runs_of, seeds, threads, device, "
+        "agent_costs, algorithms, groups",
     ),
     (change(*SMAC, "env_stepz", value=1), "groups.smac: unknown key 'env_stepz'; nearest: 'env_steps'"),
     (change("seeds", value=[0, True]), "seeds.1: True is not of type 'integer'"),

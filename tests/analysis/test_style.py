@@ -138,15 +138,15 @@ def test_a_taller_header_has_room_for_a_fourth_line() -> None:
         (1500, ["0", "500", "1k", "1.5k"]),
         (20_000, ["0", "5k", "10k", "15k", "20k"]),
         (50_000, ["0", "20k", "40k"]),
-        (1_000_000, ["0", "250k", "500k", "750k", "1000k"]),
+        (1_000_000, ["0", "250k", "500k", "750k", "1M"]),
     ],
 )
 def test_steps_axis(study: Study, budget: int, wanted: list[str]) -> None:
     axes = Figure().subplots()
     style.steps_axis(axes, replace(study.groups["smac"], env_steps=budget))
     assert [text.get_text() for text in axes.get_xticklabels()] == wanted
-    factor = {True: 1000.0, False: 1.0}
-    assert axes.get_xticks().tolist() == [float(text.rstrip("k")) * factor[text.endswith("k")] for text in wanted]
+    factor = {"k": 1e3, "M": 1e6}
+    assert axes.get_xticks().tolist() == [float(text.rstrip("kM")) * factor.get(text[-1], 1.0) for text in wanted]
     assert axes.get_xlim() == pytest.approx((0, 1.02 * budget))
 
 
@@ -158,7 +158,7 @@ def test_steps_axis_with_more_ticks_and_room(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "text"), [(999, "999"), (1000, "1k"), (-1000, "-1k"), (1234, "1.234k"), (0.5, "0.5"), (1e6, "1000k")]
+    ("steps", "text"), [(999, "999"), (1000, "1k"), (-1000, "-1k"), (1234, "1.234k"), (0.5, "0.5"), (1e6, "1M")]
 )
 def test_thousands(steps: float, text: str) -> None:
     assert style.thousands(steps) == text

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from analysis import store
-from analysis.study import STUDIES, Study, StudyError, load_studies
+from analysis.study import Study, StudyError
+from analysis.study_files import STUDIES, load_studies
 from analysis.variants import parse_seeds, variant, variants
 from tests.analysis.synthetic import make_study, study_document
 

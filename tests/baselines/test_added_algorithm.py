@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from analysis.store import directory
-from analysis.study import load_study
+from analysis.study_files import load_study
 from baselines import registry
 from baselines.__main__ import run
 from baselines.value_based.config import ValueConfig

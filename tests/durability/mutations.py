@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis import collect
-from analysis.study import Study, StudyError, load_study
+from analysis.study import Study, StudyError
+from analysis.study_files import load_study
 from baselines.__main__ import run as baselines
 from mazero.cli import run as mazero
 from tests.durability.programs import TRAIN, command, records

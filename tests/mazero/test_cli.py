@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from analysis.study import STUDIES, load_study
+from analysis.study_files import STUDIES, load_study
 from mazero.bench.flops import multiply_adds
 from mazero.bench.search_speed import search_line
 from mazero.bench.update_speed import update_anchors, update_line

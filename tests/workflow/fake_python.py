@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from analysis.store import directory
-from analysis.study import load_study
+from analysis.study_files import load_study
 from tests.analysis.synthetic import make_run
 
 

@@ -14,7 +14,8 @@ import pandas as pd
 import psutil
 
 from analysis.store import directory
-from analysis.study import Study, load_study
+from analysis.study import Study
+from analysis.study_files import load_study
 from tests.analysis.synthetic import write_study
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from analysis.store import directory
-from analysis.study import Study, load_studies, load_study
+from analysis.study import Study
+from analysis.study_files import load_studies, load_study
 from tests.analysis.synthetic import study_document, write_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +118,7 @@ def test_dry_run_plans_every_run_of_every_study_once(tmp_path: Path) -> None:
         studies, 1
     )
     expected |= {"over_paper": sum(study.over_paper for study in studies.values())}
+    expected |= {"all_maps": sum(study.all_maps for study in studies.values())}
     expected |= {"agent_costs": sum(study.agent_costs for study in studies.values())}
     groups = sum(len(study.groups) for study in studies.values())
     expected |= {"train": len(set(runs)), "figures": groups, "export": groups}

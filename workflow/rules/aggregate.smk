@@ -5,7 +5,7 @@ rule collect:
     """Hold every run against the study; write one tidy table and what it rests on."""
     input:
         runs=lambda wc: [f"{place}/done.json" for place in places(STUDIES[wc.study])],
-        study=lambda wc: STUDY_FILES[wc.study],
+        study=study_inputs,
         warm_up=ancient("<results>/{study}/.warmup.done"),
     output:
         csv="<results>/{study}/evaluations.csv",
@@ -31,7 +31,7 @@ rule tables:
     """Final and area-under-curve scores, aggregates, comparisons: CSV, Markdown and LaTeX."""
     input:
         "<results>/{study}/evaluations.parquet",
-        study=lambda wc: STUDY_FILES[wc.study],
+        study=study_inputs,
     output:
         expand("<results>/{{study}}/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md", "tex"]),
     log:
@@ -53,7 +53,7 @@ rule export:
     """The exchange format of marl-eval, one file a group."""
     input:
         "<results>/{study}/evaluations.parquet",
-        study=lambda wc: STUDY_FILES[wc.study],
+        study=study_inputs,
     output:
         "<results>/{study}/marl_eval/{group}.json",
     log:

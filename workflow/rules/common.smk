@@ -13,7 +13,8 @@ import alone
 from analysis import estimate, store, variants
 from analysis import partial as parts  # Snakemake needs the plain name for itself
 from analysis.resources import SHORT_SECONDS, is_short, memory_mb, runtime_minutes
-from analysis.study import FIGURES, RESERVED, RUNS, TABLES, Run, Study, StudyError, load_studies
+from analysis.study import FIGURES, RUNS, TABLES, Run, Study, StudyError
+from analysis.study_files import RESERVED, load_studies
 
 RESULTS = str(config.get("results", "results"))  # --config results=DIR
 # --config studies=DIR
@@ -81,6 +82,8 @@ if PARTIAL:
         sys.exit("error: partial=true draws what is finished, and no run of any study is")
 STUDIES = {study.name: study for study in FILES.values()}  # folder under results/ -> study
 STUDY_FILES = {study.name: str(STUDIES_DIRECTORY / f"{stem}.yaml") for stem, study in FILES.items()}
+# And of that whose runs it shows, where they are not its own.
+BASE_FILES = {study.name: [f"{STUDIES_DIRECTORY / study.runs_of}.yaml"] for study in FILES.values() if study.runs_of}
 CLAIMS = str(config.get("claims", ROOT / "workflow" / "claims.yaml"))  # --config claims=FILE
 SUFFIX = "".join(f"_{re.sub(r'[^A-Za-z0-9]+', '_', f'{name}_{value}')}" for name, value in OPTIONS.items())
 SUFFIX += "_partial" * PARTIAL
@@ -176,6 +179,11 @@ def variant_options() -> str:
 def all_options() -> str:
     """The same, of commands about all studies: whether parts count too."""
     return f"{variant_options()}{' --partial' * PARTIAL}".strip()
+
+
+def study_inputs(wildcards) -> list[str]:
+    """Files that say what the study is."""
+    return [STUDY_FILES[wildcards.study], *BASE_FILES.get(wildcards.study, [])]
 
 
 def study_options(wildcards) -> str:

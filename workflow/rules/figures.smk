@@ -24,7 +24,7 @@ rule figures:
     """Draw every figure of one group."""
     input:
         "<results>/{study}/evaluations.parquet",
-        study=lambda wc: STUDY_FILES[wc.study],
+        study=study_inputs,
     output:
         report(
             expand("<results>/{{study}}/figures/{{group}}/{figure}.png", figure=FIGURES),
@@ -52,7 +52,7 @@ rule over_paper:
     """Draw a study over the curves of the paper that it reproduces."""
     input:
         "<results>/{study}/evaluations.parquet",
-        study=lambda wc: STUDY_FILES[wc.study],
+        study=study_inputs,
     output:
         report(
             "<results>/{study}/figures/over_paper.png",
@@ -75,11 +75,39 @@ rule over_paper:
         "python -m analysis over_paper {params.root:q} {params.study} > {log:q} 2>&1"
 
 
+rule all_maps:
+    """Take all groups of a study together: Figs. 7 and 8 of the paper."""
+    input:
+        "<results>/{study}/evaluations.parquet",
+        study=study_inputs,
+    output:
+        report(
+            "<results>/{study}/figures/all_maps.png",
+            category="{study}",
+            caption="../report/all_maps.rst",
+        ),
+        multiext("<results>/{study}/figures/all_maps", ".pdf", ".svg"),
+        multiext("<results>/{study}/tables/all_maps", ".csv", ".md"),
+    log:
+        "<results>/{study}/logs/all_maps.log",
+    retries: RETRIES
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        study=study_options,
+        root=lambda wc: f"{RESULTS}/{wc.study}",
+    shell:
+        "python -m analysis all_maps {params.root:q} {params.study} > {log:q} 2>&1"
+
+
 rule agent_costs:
     """Table and draw what the runs of a study took, over the number of agents."""
     input:
         "<results>/{study}/evaluations.parquet",
-        study=lambda wc: STUDY_FILES[wc.study],
+        study=study_inputs,
     output:
         report(
             "<results>/{study}/figures/agent_costs.png",
@@ -138,9 +166,10 @@ rule report:
             suffix=["png", "svg"],
         ),
         lambda wc: [f"{RESULTS}/{wc.study}/figures/over_paper.svg"] if STUDIES[wc.study].over_paper else [],
+        lambda wc: [f"{RESULTS}/{wc.study}/figures/all_maps.svg"] if STUDIES[wc.study].all_maps else [],
         lambda wc: [f"{RESULTS}/{wc.study}/figures/agent_costs.svg"] if STUDIES[wc.study].agent_costs else [],
         expand("<results>/{{study}}/tables/{table}.md", table=TABLES),
-        study=lambda wc: STUDY_FILES[wc.study],
+        study=study_inputs,
         claims=CLAIMS,
     output:
         "<results>/{study}/report.md",
