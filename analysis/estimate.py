@@ -10,6 +10,7 @@ relative. So it is right to a factor of two, not more; the more is run, the bett
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -32,7 +33,9 @@ from analysis.variants import add_flags, options, variants
 SIZES = DATA.with_name("map_sizes.csv")
 FIXED_WORK_SECONDS = 0.11  # CPU seconds of `fixed_work` on the machine that data/costs.csv is of
 START_SECONDS = 10.0  # of a run: imports, the evaluation before the first step, the absolute metric
-DISK_MB = 30  # of a run of 30,000 steps with its checkpoint
+DISK_MB = 6  # of a finished run: the mean of the 427 of a whole reproduction at the scale `tiny`
+# Networks that learn more slowly than the standard one, in plain torch (mazero/README.md: 53 ms a step instead of 26).
+SLOWER: dict[tuple[str, object], float] = {("network.sharing", "none"): 2.0, ("network.sharing", "type"): 2.0}
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def render(lines: list[Line], *, cores: int, slowness: float) -> str:
             *rows,
             f"{cores} cores: about {wall:.1f} hours, up to {side * most / 1000:.0f} GB of memory"
             f" (the largest run {most:,} MB; --resources mem_mb=MB sets a limit to all at once), about"
-            f" {left * DISK_MB / 1000:.1f} GB of disk.",
+            f" {left * DISK_MB / 1000:.1f} GB of disk, and while runs go on up to as much as their memory.",
             f"From finished runs (analysis/data/costs.csv), maps without one by their number of agents; fixed work"
             f" takes {slowness:.2f} times as long here as where those were made.\n",
         ]
@@ -103,10 +106,9 @@ def render(lines: list[Line], *, cores: int, slowness: float) -> str:
 
 def run_seconds(study: Study, run: Run) -> float:
     """Seconds that a run is likely to take on the machine of `data/costs.csv`."""
-    steps = study.groups[run.group].env_steps
-    return START_SECONDS + steps / 1000 * _seconds_per_1000(
-        study.algorithms[run.algorithm].family, study.preset(run), run.map
-    )
+    steps, family = study.groups[run.group].env_steps, study.algorithms[run.algorithm].family
+    slower = math.prod(SLOWER.get(setting, 1.0) for setting in study.overrides(run).items())
+    return START_SECONDS + slower * steps / 1000 * _seconds_per_1000(family, study.preset(run), run.map)
 
 
 def fixed_work() -> float:

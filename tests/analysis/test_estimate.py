@@ -52,6 +52,15 @@ def test_rates_of_what_was_run_and_of_its_relatives(family: str, preset: str, na
     assert estimate._seconds_per_1000(family, preset, name) == pytest.approx(seconds)
 
 
+def test_networks_that_learn_more_slowly_take_longer(tmp_path: Path) -> None:
+    document = study_document()
+    del document["groups"]["matrix"]
+    document["algorithms"]["no_awpo"]["overrides"] = {"network.sharing": "none"}
+    study = make_study(tmp_path, document)
+    standard, own, *_ = (estimate.run_seconds(study, run) for run in study.runs() if run.seed == 0)
+    assert own - estimate.START_SECONDS == pytest.approx(2 * (standard - estimate.START_SECONDS))
+
+
 def test_the_plan_counts_a_shared_run_once_and_no_finished_one(tmp_path: Path) -> None:
     document = study_document()
     del document["groups"]["matrix"]
@@ -82,7 +91,10 @@ def test_the_table_for_the_terminal() -> None:
         "matrix                      10         0         0.1      1.5 min",
         "in all                     310        10        10.1        2.0 h",
     ]
-    assert "4 cores: about 2.5 hours, up to 8 GB of memory" in text and "about 9.0 GB of disk" in text
+    assert (
+        "4 cores: about 2.5 hours, up to 8 GB of memory" in text
+        and "about 1.8 GB of disk, and while" in text
+    )
     assert "1.25 times as long here" in text and "(the largest run 2,000 MB; " in text
     # Many cores do not make the longest run shorter.
     assert "500 cores: about 2.0 hours, up to 600 GB" in estimate.render(lines, cores=500, slowness=1.0)
