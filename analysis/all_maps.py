@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from analysis import aggregates, paper_bars, style
 from analysis.collect import score_array, study_made_by
 from analysis.figure_parts import BAR, DIAMOND, ROW, algorithm_rows, bar, interval_note
-from analysis.formats import markdown
+from analysis.formats import latex, markdown
 from analysis.statistics import UNKNOWN, Array, Estimate
 from analysis.study import Study
 from training.files import write_text
@@ -105,10 +105,10 @@ def draw(rows: pd.DataFrame, study: Study, *, made_by: str) -> Figure:
 
 
 def write_all(frame: pd.DataFrame, study: Study, root: Path) -> list[Path]:
-    """Write tables/all_maps.{csv,md} and figures/all_maps.{png,pdf,svg}. Raises: as `table`."""
+    """Write tables/all_maps.{csv,md,tex} and figures/all_maps.{png,pdf,svg}. Raises: as `table`."""
     rows = table(frame, study)
     (root / "tables").mkdir(parents=True, exist_ok=True)
-    texts = {".csv": rows.to_csv(index=False), ".md": markdown(rows)}
+    texts = {".csv": rows.to_csv(index=False), ".md": markdown(rows), ".tex": latex(rows)}
     written = [write_text(root / "tables" / f"{NAME}{suffix}", text) for suffix, text in texts.items()]
     figure = draw(rows, study, made_by=study_made_by(frame, study))
     return [*written, *style.save(figure, root / "figures" / NAME, suffixes=style.ALL)]

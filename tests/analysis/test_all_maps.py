@@ -87,7 +87,7 @@ def test_the_figure(study: Study, root: Path) -> None:
 def test_command_redraw_and_reports(study: Study, root: Path, tmp_path: Path) -> None:
     where = [str(root), "--study", str(tmp_path / "toy.yaml")]
     assert main(["collect", *where]) == 0 and main(["all_maps", *where]) == 0
-    files = ["tables/all_maps.csv", "tables/all_maps.md"]
+    files = [f"tables/all_maps.{kind}" for kind in ("csv", "md", "tex")]
     files += [f"figures/all_maps.{kind}" for kind in ("png", "pdf", "svg")]
     before = {name: (root / name).read_bytes() for name in files}
     expected = all_maps.table(collect.read(root / "evaluations.csv", study), study)

@@ -87,7 +87,7 @@ rule all_maps:
             caption="../report/all_maps.rst",
         ),
         multiext("<results>/{study}/figures/all_maps", ".pdf", ".svg"),
-        multiext("<results>/{study}/tables/all_maps", ".csv", ".md"),
+        multiext("<results>/{study}/tables/all_maps", ".csv", ".md", ".tex"),
     log:
         "<results>/{study}/logs/all_maps.log",
     retries: RETRIES
