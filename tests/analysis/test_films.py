@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,6 +88,13 @@ def test_a_film_that_stays_too_large_is_left_out(
     monkeypatch.setattr(films, "SIZES", (480, 400))
     films.make(study, root)
     assert films.read(root)[0].file == "" and not list((root / "films").glob("*.mp4"))
+
+
+def test_runs_of_another_study_are_filmed_there(study: Study, root: Path, commands: list[list[str]]) -> None:
+    finish(study, root, "skirmish/3m/mazero/seed=1")
+    shown = replace(study, runs_of="other")
+    films.make(shown, root)
+    assert not commands and films.read(root) == []
 
 
 def test_without_a_run_the_list_is_empty(study: Study, root: Path, commands: list[list[str]]) -> None:
