@@ -91,7 +91,7 @@ def read(root: Path) -> list[Shot]:
 
 
 def _candidates(study: Study, group: Group) -> Iterator[list[Run]]:
-    """For each map of the simulator the runs of the group's first MAZero, by seed; none where another study has them."""
+    """For each map of the simulator the group's first MAZero's runs, by seed; none where another study has them."""
     if study.runs_of:
         return
     searching = [key for key in group.algorithms if study.algorithms[key].program == "mazero"]
