@@ -89,8 +89,12 @@ def of_study(frame: pd.DataFrame, study: Study) -> Figure:
     if not places:
         raise ValueError(f"study {study.name} names no curve of the paper that is on one of its maps")
     looks = style.looks(study)
-    panels = []
-    for place in places:
+    names = len({place.name for place in places})
+    columns = min(MOST_COLUMNS, max(2, names))
+    panels: list[Panel | None] = []
+    for index, place in enumerate(places):
+        if names > columns and index and place.map != places[index - 1].map:  # a map begins in the first column
+            panels += [None] * (-len(panels) % columns)
         ours = [_curve_of(frame, study, place, looks[key], key) for key in place.algorithms]
         end = max(place.curve.x[-1], *(curve.x[-1] for curve in ours))
         apart = ", " if len(place.map) + len(place.name) < LONG_TITLE else ",\n"
@@ -109,7 +113,6 @@ def of_study(frame: pd.DataFrame, study: Study) -> Figure:
         + "; hours: theirs an A100 with workers" * any(place.curve.unit == HOURS for place in places),
         interval_note("mean", seeds, maps=1),
     )
-    columns = min(MOST_COLUMNS, max(2, len({place.name for place in places})))
     with style.paper_style():
         legend = [Line2D([], [], color=PAPER, linestyle=style.DASHED, label="the paper, StarCraft II, smoothed")]
         legend += [
@@ -223,12 +226,17 @@ def _figures(maps: list[str]) -> str:
     return ", ".join([usual, *(f"{name}: {figure}" for name, figure in found.items() if figure != usual)])
 
 
-def _draw(panels: Sequence[Panel], manner: Manner, **page: Any) -> tuple[Figure, list[Axes]]:
-    """A figure with these panels. `page`: as `style.panels` takes it."""
+def _draw(panels: Sequence[Panel | None], manner: Manner, **page: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with these panels, gaps for None, and their axes. `page`: as `style.panels` takes it."""
     figure, axes_list = style.panels(len(panels), header=style.TALL_HEADER, **page)
+    drawn = []
     for axes, panel in zip(axes_list, panels, strict=True):
-        _draw_panel(axes, panel, manner)
-    return figure, axes_list
+        if panel is None:
+            axes.remove()
+        else:
+            _draw_panel(axes, panel, manner)
+            drawn.append(axes)
+    return figure, drawn
 
 
 def _draw_panel(axes: Axes, panel: Panel, manner: Manner) -> None:
