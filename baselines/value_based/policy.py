@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +39,9 @@ def epsilon_greedy(q: np.ndarray, avail: np.ndarray, epsilon: np.ndarray, genera
 class RecurrentPolicy:
     """Keeps hidden states and last actions of B episodes beside the (shared) network. Greedy when asked to `act`."""
 
+    NOTES: ClassVar[Mapping[str, Any]] = {}
+    """What is stored of each step and agent beside the action: names and numpy types."""
+
     def __init__(self, agent: RecurrentAgent, *, device: str) -> None:
         self._agent, self._device = agent, device
         self.start(0)
@@ -68,6 +72,18 @@ class RecurrentPolicy:
     def acted(self, actions: np.ndarray) -> None:
         """Remember the actions (B, n) that were taken: they are inputs of the next step."""
         self._last_action[:] = actions
+
+    def notes(self) -> dict[str, np.ndarray]:
+        """The arrays (B, n) that `NOTES` names, of the actions chosen last."""
+        return {}
+
+    def explore(
+        self, obs: np.ndarray, avail: np.ndarray, epsilon: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Joint actions (B, n) of collection. obs: (B, n, O).    avail: (B, n, A) bool.    epsilon: (B,)."""
+        actions = epsilon_greedy(self.q_values(obs), avail, epsilon, generator)
+        self.acted(actions)
+        return actions
 
     def act(self, env: VectorEnv) -> np.ndarray:
         """Greedy joint actions (B, n)."""
