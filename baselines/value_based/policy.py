@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from baselines.value_based.agent import NO_ACTION, RecurrentAgent
+from baselines.value_based.agent import NO_ACTION
 from envs.interface import VectorEnv
 from training.greedy import best_of
 
@@ -36,13 +37,26 @@ def epsilon_greedy(q: np.ndarray, avail: np.ndarray, epsilon: np.ndarray, genera
     return np.where(draws[0] < epsilon[:, None], random_actions(avail, draws[1]), best_of(q, avail, generator))
 
 
+class SteppedAgent(Protocol):
+    """What a policy asks of its network, N = B n."""
+
+    n_agents: int
+    hidden_size: int
+
+    def inputs(self, obs: Tensor, last_action: Tensor) -> Tensor:
+        """Network inputs (B, n, D) from obs (B, n, O) and last_action (B, n) int64."""
+
+    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (N, K) of what can be chosen and the next hidden state (N, H). inputs: (N, D), hidden: (N, H)."""
+
+
 class RecurrentPolicy:
     """Keeps hidden states and last actions of B episodes beside the (shared) network. Greedy when asked to `act`."""
 
     NOTES: ClassVar[Mapping[str, Any]] = {}
     """What is stored of each step and agent beside the action: names and numpy types."""
 
-    def __init__(self, agent: RecurrentAgent, *, device: str) -> None:
+    def __init__(self, agent: SteppedAgent, *, device: str) -> None:
         self._agent, self._device = agent, device
         self.start(0)
 
