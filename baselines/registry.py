@@ -10,6 +10,8 @@ from typing import Any
 
 from baselines.mappo import learner as mappo
 from baselines.mappo.config import PpoConfig
+from baselines.rode import learner as rode
+from baselines.rode.config import RodeConfig
 from baselines.value_based import learner as value_based
 from baselines.value_based import mixers, qplex
 from baselines.value_based.config import QmixConfig, QplexConfig, ValueConfig
@@ -54,6 +56,7 @@ ALGORITHMS = {
     "vdn": _value_based(ValueConfig, mixers.vdn),
     "qmix": _value_based(QmixConfig, mixers.qmix),
     "qplex": _value_based(QplexConfig, qplex.qplex, value_based.PRESETS / "qplex"),
+    "rode": Algorithm(RodeConfig, rode.PRESETS, rode.RodeLearner, rode.load_policy),
     "mappo": _policy_gradient(centralized=True),
     "ippo": _policy_gradient(centralized=False),
 }

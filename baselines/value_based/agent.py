@@ -17,8 +17,8 @@ from envs.interface import EnvInfo
 NO_ACTION = -1  # last action at the first step of an episode
 
 
-class RecurrentAgent(nn.Module):
-    """Q values of one agent from what it has seen since the start of the episode."""
+class RecurrentTrunk(nn.Module):
+    """Everything but the last layer: a hidden state of one agent from what it has seen since the episode's start."""
 
     def __init__(self, info: EnvInfo, config: AgentConfig) -> None:
         super().__init__()
@@ -28,7 +28,6 @@ class RecurrentAgent(nn.Module):
         self.input_size = info.obs_size + config.last_action * info.n_actions + config.agent_id * info.n_agents
         self.encoder = nn.Linear(self.input_size, config.hidden_size)
         self.rnn = nn.GRUCell(config.hidden_size, config.hidden_size)
-        self.head = nn.Linear(config.hidden_size, info.n_actions)
         no_action = torch.zeros(1, info.n_actions)
         self.action_rows: Tensor  # (A + 1, A): row 0 for NO_ACTION, row a + 1 the one-hot of a
         self.id_rows: Tensor  # (n, n)
@@ -49,20 +48,38 @@ class RecurrentAgent(nn.Module):
             parts.append(self.id_rows.expand(*obs.shape[:-1], self.n_agents))
         return torch.cat(parts, -1)
 
-    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """One step. inputs: (N, D), hidden: (N, H). Returns: Q values (N, A) and the next hidden state (N, H)."""
-        hidden = self.rnn(self.encoder(inputs).relu_(), hidden)
-        return self.head(hidden), hidden
+    def step_hidden(self, inputs: Tensor, hidden: Tensor) -> Tensor:
+        """One step. inputs: (N, D), hidden: (N, H). Returns: the next hidden state (N, H)."""
+        following: Tensor = self.rnn(self.encoder(inputs).relu_(), hidden)
+        return following
 
-    def unroll(self, inputs: Tensor, counts: Sequence[int]) -> Tensor:
+    def unroll_hidden(self, inputs: Tensor, counts: Sequence[int]) -> Tensor:
         """Whole episodes from a zero hidden state.
 
         Args:
           inputs: (R, n, D) of packed episodes (see `store.EpisodeBatch`).    counts: episodes at each step, R in all.
-        Returns: Q values (R, n, A).
+        Returns: hidden states after each row (R, n, H).
         """
         rows, n, _ = inputs.shape
         encoded = self.encoder(inputs.flatten(0, 1)).relu_()  # (R n, H)
         projected = nn.functional.linear(encoded, self.rnn.weight_ih, self.rnn.bias_ih)
         hidden = gru_sequence(projected, self.rnn.weight_hh, self.rnn.bias_hh, [n * count for count in counts])
-        return self.head(hidden).view(rows, n, self.n_actions)
+        return hidden.view(rows, n, self.hidden_size)
+
+
+class RecurrentAgent(RecurrentTrunk):
+    """Q values of one agent from what it has seen since the start of the episode."""
+
+    def __init__(self, info: EnvInfo, config: AgentConfig) -> None:
+        super().__init__(info, config)
+        self.head = nn.Linear(config.hidden_size, info.n_actions)
+
+    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """One step. inputs: (N, D), hidden: (N, H). Returns: Q values (N, A) and the next hidden state (N, H)."""
+        hidden = self.step_hidden(inputs, hidden)
+        return self.head(hidden), hidden
+
+    def unroll(self, inputs: Tensor, counts: Sequence[int]) -> Tensor:
+        """Whole episodes from a zero hidden state; arguments as of `unroll_hidden`. Returns: Q values (R, n, A)."""
+        q: Tensor = self.head(self.unroll_hidden(inputs, counts))
+        return q

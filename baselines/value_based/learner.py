@@ -9,9 +9,8 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,12 +18,12 @@ from torch import Tensor, nn
 
 from baselines.value_based.agent import RecurrentAgent
 from baselines.value_based.config import ValueConfig
-from baselines.value_based.losses import bootstrap_actions, td_loss, td_targets
 from baselines.value_based.mixers import JointChoice, Mixer
 from baselines.value_based.optimizer import FlatOptimizer
 from baselines.value_based.policy import RecurrentPolicy, linear_epsilon
 from baselines.value_based.rollout import Rollout
 from baselines.value_based.store import EpisodeBatch, EpisodeStore
+from baselines.value_based.td import Outcome, joint_td
 from envs.interface import EnvInfo, VectorEnv
 from training.errors import require_finite
 from training.evaluation import evaluate
@@ -34,6 +33,7 @@ from training.throughput import Throughput
 
 PRESETS = Path(__file__).parent / "presets"
 MakeMixer = Callable[[Any, EnvInfo], Mixer]
+A = TypeVar("A", bound=nn.Module)
 
 
 class QNetwork(nn.Module):
@@ -60,20 +60,15 @@ def batch_loss(
     inputs = live.agent.inputs(tensor(batch.obs), tensor(batch.last_action))
     q = live.agent.unroll(inputs, batch.counts)  # (R, n, A)
     choice = JointChoice(q[now], avail[now], tensor(batch.actions), state[now])
-    value, penalty = live.mixer.with_penalty(choice)  # (M, G)
     with torch.no_grad():
-        q_next, avail_next = target.agent.unroll(inputs, batch.counts)[after], avail[after]
-        best = bootstrap_actions(q[after], q_next, avail_next, double_q=double_q)
-        next_value = target.mixer(JointChoice(q_next, avail_next, best, state[after]))
-        reward, terminated = tensor(batch.reward).unsqueeze(-1), tensor(batch.terminated).unsqueeze(-1)
-        y = td_targets(reward, terminated, next_value, gamma)
-        log = {"q_tot_mean": value.mean(), "target_mean": y.mean(), "td_error_abs": (value - y).abs().mean()}
-    loss = td_loss(value, y)
-    return (loss if penalty is None else loss + penalty), log
+        q_target = target.agent.unroll(inputs, batch.counts)[after]
+    reward, terminated = tensor(batch.reward), tensor(batch.terminated)
+    outcome = Outcome(reward, terminated, q[after], q_target, avail[after], state[after])
+    return joint_td(live.mixer, target.mixer, choice, outcome, gamma=gamma, double_q=double_q)
 
 
 class ValueLearner:
-    """A `training.loop.Learner`.
+    """A `training.loop.Learner`. Methods that a method with more than a mixer may override come first below.
 
     Args:
       config: settings of the algorithm.
@@ -95,7 +90,7 @@ class ValueLearner:
         eval_episodes: int,
     ) -> None:
         self.env_steps = self.updates = self.episodes = 0
-        self._config, self._device = config, device
+        self._config, self._make_mixer, self._device = config, make_mixer, device
         self._streams = Streams(seed)
         rollout = config.rollout
         env_seed = draw_seed(self._streams.env)
@@ -106,26 +101,45 @@ class ValueLearner:
         # Initial weights are the only torch random numbers of a run; the caller's generator is left as it was.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(draw_seed(self._streams.init))
-            live = QNetwork(RecurrentAgent(info, config.agent), make_mixer(config, info))
-        self._live = live.to(device)
+            self._live = self._make_network(info).to(device)
         self._target = copy.deepcopy(self._live).requires_grad_(False)
         self._optimizer = FlatOptimizer(self._live, config.learning)
         self._last_copy = 0  # index of the episode after which the target was copied
-        self._store = EpisodeStore(info, config.learning.capacity_episodes)
+        policy = self._policy()
+        self._store = EpisodeStore(info, config.learning.capacity_episodes, policy.NOTES)
         self._rollout = Rollout(
             self._env,
-            RecurrentPolicy(self._live.agent, device=device),
-            epsilon_at=partial(
-                linear_epsilon,
-                start=rollout.epsilon_start,
-                finish=rollout.epsilon_finish,
-                steps=rollout.epsilon_steps,
-            ),
+            policy,
+            epsilon_at=self._epsilon_at,
             timeout_is_terminal=rollout.timeout == "terminal",
             generator=self._streams.explore,
         )
         self._means = RunningMeans()
         self._throughput = Throughput()
+
+    def _make_network(self, info: EnvInfo) -> Any:
+        """The network that is trained, copied and saved, freshly initialised."""
+        return QNetwork(RecurrentAgent(info, self._config.agent), self._make_mixer(self._config, info))
+
+    def _policy(self) -> RecurrentPolicy:
+        """A policy of the live network."""
+        return RecurrentPolicy(self._live.agent, device=self._device)
+
+    def _epsilon_at(self, env_steps: int) -> float:
+        """Share of random actions of an episode that begins after so many environment steps."""
+        rollout = self._config.rollout
+        start, finish = rollout.epsilon_start, rollout.epsilon_finish
+        return linear_epsilon(env_steps, start=start, finish=finish, steps=rollout.epsilon_steps)
+
+    def _loss(self, batch: EpisodeBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scalar loss of a batch, and scalars for the log."""
+        learning = self._config.learning
+        gamma, double_q = learning.gamma, learning.double_q
+        return batch_loss(self._live, self._target, batch, gamma=gamma, double_q=double_q, device=self._device)
+
+    def _after_step(self, batch: EpisodeBatch, episode_index: int) -> dict[str, float]:
+        """What else is learned from a batch, after the gradient step on `_loss`. Returns: facts for the log."""
+        return {}
 
     def advance(self) -> None:
         """One step in every slot, then the updates of the episodes that ended."""
@@ -157,8 +171,7 @@ class ValueLearner:
 
     def evaluate(self, seed: int) -> dict[str, float]:
         """Greedy episodes in an environment of their own."""
-        policy = RecurrentPolicy(self._live.agent, device=self._device)
-        return evaluate(policy, self._eval_env, seed=seed)
+        return evaluate(self._policy(), self._eval_env, seed=seed)
 
     def policy_state(self) -> dict[str, Any]:
         """A copy of the live network."""
@@ -200,28 +213,30 @@ class ValueLearner:
         """One gradient step, then perhaps a copy of the target. episode_index: 0-based number of the last episode."""
         learning = self._config.learning
         batch = self._store.sample(self._streams.replay, learning.batch_episodes)
-        loss, log = batch_loss(
-            self._live,
-            self._target,
-            batch,
-            gamma=learning.gamma,
-            double_q=learning.double_q,
-            device=self._device,
-        )
+        loss, log = self._loss(batch)
         norm = self._optimizer.step(loss)
         self.updates += 1
         facts = {"loss": loss.item(), "grad_norm": norm.item(), **{name: value.item() for name, value in log.items()}}
+        facts |= self._after_step(batch, episode_index)
         require_finite(facts)
         self._means.add(facts)
         if episode_index - self._last_copy >= learning.target_every_episodes:
-            self._target.load_state_dict(self._live.state_dict())
-            self._last_copy = episode_index
+            self._copy_target(episode_index)
+
+    def _copy_target(self, episode_index: int) -> None:
+        """The target network becomes the live one; the episodes until the next copy count from here."""
+        self._target.load_state_dict(self._live.state_dict())
+        self._last_copy = episode_index
 
 
 def load_policy(config: ValueConfig, info: EnvInfo, state: dict[str, Any], *, device: str) -> RecurrentPolicy:
     """The greedy policy of a learner's `state_dict`, without building the learner."""
-    agent = RecurrentAgent(info, config.agent).to(device)
+    return RecurrentPolicy(load_agent(RecurrentAgent(info, config.agent), state).to(device), device=device)
+
+
+def load_agent(agent: A, state: dict[str, Any]) -> A:
+    """`agent` with the weights of that of a learner's `state_dict` or `policy_state`."""
     prefix = "agent."
     weights = {name.removeprefix(prefix): v for name, v in state["live"].items() if name.startswith(prefix)}
     agent.load_state_dict(weights)
-    return RecurrentPolicy(agent, device=device)
+    return agent

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from baselines.value_based.agent import NO_ACTION, RecurrentAgent
+from baselines.value_based.agent import NO_ACTION
 from envs.interface import VectorEnv
 from training.greedy import best_of
 
@@ -35,10 +37,26 @@ def epsilon_greedy(q: np.ndarray, avail: np.ndarray, epsilon: np.ndarray, genera
     return np.where(draws[0] < epsilon[:, None], random_actions(avail, draws[1]), best_of(q, avail, generator))
 
 
+class SteppedAgent(Protocol):
+    """What a policy asks of its network, N = B n."""
+
+    n_agents: int
+    hidden_size: int
+
+    def inputs(self, obs: Tensor, last_action: Tensor) -> Tensor:
+        """Network inputs (B, n, D) from obs (B, n, O) and last_action (B, n) int64."""
+
+    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (N, K) of what can be chosen and the next hidden state (N, H). inputs: (N, D), hidden: (N, H)."""
+
+
 class RecurrentPolicy:
     """Keeps hidden states and last actions of B episodes beside the (shared) network. Greedy when asked to `act`."""
 
-    def __init__(self, agent: RecurrentAgent, *, device: str) -> None:
+    NOTES: ClassVar[Mapping[str, Any]] = {}
+    """What is stored of each step and agent beside the action: names and numpy types."""
+
+    def __init__(self, agent: SteppedAgent, *, device: str) -> None:
         self._agent, self._device = agent, device
         self.start(0)
 
@@ -68,6 +86,18 @@ class RecurrentPolicy:
     def acted(self, actions: np.ndarray) -> None:
         """Remember the actions (B, n) that were taken: they are inputs of the next step."""
         self._last_action[:] = actions
+
+    def notes(self) -> dict[str, np.ndarray]:
+        """The arrays (B, n) that `NOTES` names, of the actions chosen last."""
+        return {}
+
+    def explore(
+        self, obs: np.ndarray, avail: np.ndarray, epsilon: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Joint actions (B, n) of collection. obs: (B, n, O).    avail: (B, n, A) bool.    epsilon: (B,)."""
+        actions = epsilon_greedy(self.q_values(obs), avail, epsilon, generator)
+        self.acted(actions)
+        return actions
 
     def act(self, env: VectorEnv) -> np.ndarray:
         """Greedy joint actions (B, n)."""

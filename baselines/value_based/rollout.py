@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines.value_based.policy import RecurrentPolicy, epsilon_greedy
+from baselines.value_based.policy import RecurrentPolicy
 from baselines.value_based.store import Episode
 from envs.interface import VectorEnv
 
@@ -30,7 +30,7 @@ class Rollout:
 
     Args:
       env: E slots, freshly reset.
-      policy: greedy values; started here.
+      policy: chooses actions; started here.
       epsilon_at: share of random actions of an episode that begins after so many environment steps.
       timeout_is_terminal: whether an episode cut by the step limit counts as terminated.
       generator: source of all exploration.
@@ -57,6 +57,7 @@ class Rollout:
             "avail": np.zeros((slots, limit + 1, n, env.info.n_actions), bool),
             "actions": np.zeros((slots, limit, n), np.int64),
             "reward": np.zeros((slots, limit), np.float32),
+            **{name: np.zeros((slots, limit, n), kind) for name, kind in policy.NOTES.items()},
         }
         policy.start(slots)
 
@@ -64,11 +65,11 @@ class Rollout:
         """One step in every slot. env_steps: count before it. Returns: the episodes it ended, by slot."""
         env, rows, now = self._env, self._rows, (self._slots, self._t)
         self._observe(now)
-        q = self._policy.q_values(env.obs)
-        actions = epsilon_greedy(q, env.available_actions, self._epsilon, self._generator)
-        self._policy.acted(actions)
+        actions = self._policy.explore(env.obs, env.available_actions, self._epsilon, self._generator)
         env.step(actions)
         rows["actions"][now], rows["reward"][now] = actions, env.reward
+        for name, note in self._policy.notes().items():
+            rows[name][now] = note
         self._t += 1
         ended = np.flatnonzero(env.finished)
         if not len(ended):
@@ -91,10 +92,10 @@ class Rollout:
         steps = int(self._t[slot])
         seen = {name: self._rows[name][slot, : steps + 1].copy() for name in ("obs", "state", "avail")}
         done = {name: self._rows[name][slot, :steps].copy() for name in ("actions", "reward")}
+        notes = {name: self._rows[name][slot, :steps].copy() for name in self._policy.NOTES}
         terminated = bool(self._env.terminated[slot]) or self._timeout_is_terminal
-        return Finished(
-            Episode(**seen, **done, terminated=terminated), float(self._epsilon[slot]), bool(self._env.won[slot])
-        )
+        episode = Episode(**seen, **done, terminated=terminated, notes=notes)
+        return Finished(episode, float(self._epsilon[slot]), bool(self._env.won[slot]))
 
     def state_dict(self) -> dict[str, Any]:
         """Environment, policy, and the recorded part of the running episodes."""

@@ -7,7 +7,8 @@ what is stored, so a short run on a small map stays small. One-hots are rebuilt 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class Episode:
     actions: np.ndarray  # (L, n) integers
     reward: np.ndarray  # (L,) float32
     terminated: bool  # whether nothing is worth anything after the last step
+    notes: dict[str, np.ndarray] = field(default_factory=dict)  # (L, n) each: what the policy noted beside the action
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,13 @@ class EpisodeBatch:
     actions: np.ndarray  # (M, n) int64
     reward: np.ndarray  # (M,) float32
     terminated: np.ndarray  # (M,) bool
+    notes: dict[str, np.ndarray] = field(default_factory=dict)  # (M, n) each
 
 
 class EpisodeStore:
-    """The last `capacity` episodes."""
+    """The last `capacity` episodes. notes: names and types of what the policy notes beside the actions."""
 
-    def __init__(self, info: EnvInfo, capacity: int) -> None:
+    def __init__(self, info: EnvInfo, capacity: int, notes: Mapping[str, Any] | None = None) -> None:
         n, actions = info.n_agents, info.n_actions
         self._rows: dict[str, np.ndarray] = {
             "obs": np.zeros((0, n, info.obs_size), np.float32),
@@ -61,7 +64,9 @@ class EpisodeStore:
             "avail": np.zeros((0, n, actions), bool),
             "actions": np.zeros((0, n), np.uint8 if actions <= 256 else np.int16),
             "reward": np.zeros(0, np.float32),
+            **{name: np.zeros((0, n), kind) for name, kind in (notes or {}).items()},
         }
+        self._notes = tuple(notes or ())
         self._first = np.zeros(capacity, np.int64)  # first row of each episode, as a position in the ring of rows
         self._length = np.zeros(capacity, np.int64)  # L of each episode
         self._terminated = np.zeros(capacity, bool)
@@ -91,8 +96,9 @@ class EpisodeStore:
         rows = (start + np.arange(steps + 1)) % room
         for name in ("obs", "state", "avail"):
             self._rows[name][rows] = getattr(episode, name)
-        for name in ("actions", "reward"):
-            self._rows[name][rows[:-1]] = getattr(episode, name)
+        of_steps = {"actions": episode.actions, "reward": episode.reward}
+        for name, values in (of_steps | {name: episode.notes[name] for name in self._notes}).items():
+            self._rows[name][rows[:-1]] = values
             self._rows[name][rows[-1]] = 0
         self._first[entry], self._length[entry], self._terminated[entry] = start, steps, episode.terminated
         self._count += 1
@@ -128,6 +134,7 @@ class EpisodeStore:
             actions=actions,
             reward=self._rows["reward"][rows[now]],
             terminated=(time[now] == length[episode[now]] - 1) & self._terminated[entries][episode[now]],
+            notes={name: self._rows[name][rows[now]] for name in self._notes},
         )
 
     def state_dict(self) -> dict[str, Any]:

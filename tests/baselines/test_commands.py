@@ -14,6 +14,8 @@ from baselines.__main__ import build_parser, record_of, run
 from baselines.mappo.config import CriticConfig, PpoConfig
 from baselines.mappo.learner import PpoLearner
 from baselines.mappo.policy import PpoPolicy
+from baselines.rode.config import RodeConfig
+from baselines.rode.learner import RodeLearner
 from baselines.value_based import mixers, qplex
 from baselines.value_based.config import QmixConfig, QplexConfig, ValueConfig
 from baselines.value_based.learner import ValueLearner
@@ -89,7 +91,7 @@ def test_help_says_what_the_program_and_each_subcommand_do(capsys):
         assert text in printed
     with pytest.raises(SystemExit):
         run(["train", "--help"])
-    assert "--algorithm ALGORITHM one of: iql, vdn, qmix, qplex, mappo, ippo" in " ".join(
+    assert "--algorithm ALGORITHM one of: iql, vdn, qmix, qplex, rode, mappo, ippo" in " ".join(
         capsys.readouterr().out.split()
     )
     for command in ("evaluate", "watch"):
@@ -231,8 +233,9 @@ def test_watch_films_the_runs_policy_on_one_slot_of_its_map(trained, monkeypatch
 
 
 def test_the_registry_names_every_part_of_an_algorithm():
-    value, ppo = Path(registry.value_based.PRESETS), Path(registry.mappo.PRESETS)
-    assert (value.parent.name, ppo.parent.name) == ("value_based", "mappo")
+    value, ppo, roles = (Path(part.PRESETS) for part in (registry.value_based, registry.mappo, registry.rode))
+    assert (value.parent.name, ppo.parent.name, roles.parent.name) == ("value_based", "mappo", "rode")
+    expected_rode = registry.Algorithm(RodeConfig, roles, RodeLearner, registry.rode.load_policy)
     expected = {
         "iql": (ValueConfig, value, ValueLearner, {"make_mixer": mixers.iql}),
         "vdn": (ValueConfig, value, ValueLearner, {"make_mixer": mixers.vdn}),
@@ -241,7 +244,8 @@ def test_the_registry_names_every_part_of_an_algorithm():
         "mappo": (PpoConfig, ppo, PpoLearner, {"centralized": True}),
         "ippo": (PpoConfig, ppo, PpoLearner, {"centralized": False}),
     }
-    assert list(registry.ALGORITHMS) == list(expected)
+    assert list(registry.ALGORITHMS) == ["iql", "vdn", "qmix", "qplex", "rode", "mappo", "ippo"]
+    assert registry.find("rode") == expected_rode
     env = envs.make("matrix_1", num_envs=1)
     for name, (config, presets, learner, keywords) in expected.items():
         entry = registry.find(name)

@@ -1,0 +1,1 @@
+"""RODE: roles over action representations that are learned first."""
