@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from baselines.value_based.config import AgentConfig
+from baselines.value_based.config import AgentConfig, ValueConfig
 from baselines.value_based.gru import gru_sequence
 from envs.interface import EnvInfo
 
@@ -50,19 +50,36 @@ class RecurrentAgent(nn.Module):
         return torch.cat(parts, -1)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """One step. inputs: (N, D), hidden: (N, H). Returns: Q values (N, A) and the next hidden state (N, H)."""
+        """One step of N = B n agents. inputs: (N, D), hidden: (N, H). Returns: Q (N, A) and the next hidden state."""
         hidden = self.rnn(self.encoder(inputs).relu_(), hidden)
-        return self.head(hidden), hidden
+        return self.values(hidden.unflatten(0, (-1, self.n_agents))).flatten(0, 1), hidden
 
     def unroll(self, inputs: Tensor, counts: Sequence[int]) -> Tensor:
-        """Whole episodes from a zero hidden state.
+        """Q values (R, n, A) of whole episodes; arguments as those of `memories`."""
+        return self.values(self.memories(inputs, counts))
+
+    def values(self, memories: Tensor) -> Tensor:
+        """Q values (B, n, A) of hidden states (B, n, H)."""
+        return self.with_penalty(memories)[0]
+
+    def with_penalty(self, memories: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Q values (B, n, A) of hidden states (B, n, H), and a scalar for the loss, None for no such term."""
+        return self.head(memories), None
+
+    def memories(self, inputs: Tensor, counts: Sequence[int]) -> Tensor:
+        """Hidden states of whole episodes that begin with a zero one.
 
         Args:
           inputs: (R, n, D) of packed episodes (see `store.EpisodeBatch`).    counts: episodes at each step, R in all.
-        Returns: Q values (R, n, A).
+        Returns: (R, n, H), after each row.
         """
         rows, n, _ = inputs.shape
         encoded = self.encoder(inputs.flatten(0, 1)).relu_()  # (R n, H)
         projected = nn.functional.linear(encoded, self.rnn.weight_ih, self.rnn.bias_ih)
         hidden = gru_sequence(projected, self.rnn.weight_hh, self.rnn.bias_hh, [n * count for count in counts])
-        return self.head(hidden).view(rows, n, self.n_actions)
+        return hidden.view(rows, n, self.hidden_size)
+
+
+def recurrent_agent(config: ValueConfig, info: EnvInfo) -> RecurrentAgent:
+    """The agent of all value-based learners that bring none of their own."""
+    return RecurrentAgent(info, config.agent)

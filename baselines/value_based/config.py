@@ -9,10 +9,25 @@ TIMEOUTS = ("terminal", "bootstrap")
 QPLEX_KINDS = ("dmaq_qatten", "dmaq")
 
 
-def _at_least(section: str, minimum: float, **values: float) -> None:
+def at_least(section: str, minimum: float, **values: float) -> None:
+    """Raises: ValueError for the first value below the minimum."""
     for name, value in values.items():
         if value < minimum:
             raise ValueError(f"{section}.{name} must be at least {minimum}, got {value}: correct the setting")
+
+
+def positive(section: str, **values: float) -> None:
+    """Raises: ValueError for the first value that is not above zero."""
+    for name, value in values.items():
+        if value <= 0:
+            raise ValueError(f"{section}.{name} must be positive, got {value}: correct the setting")
+
+
+def one_of(section: str, known: tuple[str, ...], **values: str) -> None:
+    """Raises: ValueError for the first name that is not known."""
+    for name, value in values.items():
+        if value not in known:
+            raise ValueError(f"{section}.{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 def _fraction(section: str, **values: float) -> None:
@@ -39,10 +54,9 @@ class RolloutConfig:
     """Environment steps of the linear annealing."""
 
     def __post_init__(self) -> None:
-        _at_least("rollout", 1, num_envs=self.num_envs, epsilon_steps=self.epsilon_steps)
+        at_least("rollout", 1, num_envs=self.num_envs, epsilon_steps=self.epsilon_steps)
         _fraction("rollout", epsilon_start=self.epsilon_start, epsilon_finish=self.epsilon_finish)
-        if self.timeout not in TIMEOUTS:
-            raise ValueError(f"rollout.timeout must be one of {', '.join(TIMEOUTS)}, got {self.timeout!r}")
+        one_of("rollout", TIMEOUTS, timeout=self.timeout)
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ class AgentConfig:
     """Append the agent's index (one-hot) to its observation."""
 
     def __post_init__(self) -> None:
-        _at_least("agent", 1, hidden_size=self.hidden_size)
+        at_least("agent", 1, hidden_size=self.hidden_size)
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ class LearningConfig:
     """Largest global gradient norm, agent and mixer together."""
 
     def __post_init__(self) -> None:
-        _at_least(
+        at_least(
             "learning",
             1,
             capacity_episodes=self.capacity_episodes,
@@ -103,11 +117,9 @@ class LearningConfig:
                 f"distinct episodes"
             )
         _fraction("learning", gamma=self.gamma)
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"learning.optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
-        for name in ("learning_rate", "optimizer_epsilon", "grad_clip"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"learning.{name} must be positive, got {getattr(self, name)}: correct the setting")
+        one_of("learning", OPTIMIZERS, optimizer=self.optimizer)
+        scales = ("learning_rate", "optimizer_epsilon", "grad_clip")
+        positive("learning", **{name: getattr(self, name) for name in scales})
 
 
 @dataclass(frozen=True)
@@ -131,7 +143,7 @@ class QmixMixerConfig:
     """Width of that hidden layer."""
 
     def __post_init__(self) -> None:
-        _at_least("mixer", 1, embed_size=self.embed_size, hypernet_size=self.hypernet_size)
+        at_least("mixer", 1, embed_size=self.embed_size, hypernet_size=self.hypernet_size)
         if self.hypernet_layers not in (1, 2):
             raise ValueError(f"mixer.hypernet_layers must be 1 or 2, got {self.hypernet_layers}")
 
@@ -172,10 +184,9 @@ class QplexMixerConfig:
 
     def __post_init__(self) -> None:
         sizes = ("heads", "query_size", "embed_size", "kernels", "kernel_layers", "kernel_size")
-        _at_least("mixer", 1, **{name: getattr(self, name) for name in sizes})
-        _at_least("mixer", 0, attention_penalty=self.attention_penalty, unit_features=self.unit_features)
-        if self.kind not in QPLEX_KINDS:
-            raise ValueError(f"mixer.kind must be one of {', '.join(QPLEX_KINDS)}, got {self.kind!r}")
+        at_least("mixer", 1, **{name: getattr(self, name) for name in sizes})
+        at_least("mixer", 0, attention_penalty=self.attention_penalty, unit_features=self.unit_features)
+        one_of("mixer", QPLEX_KINDS, kind=self.kind)
         if self.kind == "dmaq" and self.nonlinear:
             raise ValueError(
                 f"mixer.nonlinear must be empty with mixer.kind=dmaq, got {list(self.nonlinear)}: it has no attention"

@@ -59,12 +59,18 @@ def ppo(**learning):
 
 @pytest.mark.parametrize(
     ("algorithm", "config", "calls"),
-    [("mappo", ppo(minibatches=2), 14), ("ippo", ppo(), 14), ("qmix", None, 18), ("qplex", None, 18)],
+    [
+        ("mappo", ppo(minibatches=2), 14),
+        ("ippo", ppo(), 14),
+        ("qmix", None, 18),
+        ("qplex", None, 18),
+        ("cds", None, 18),
+    ],
 )
 def test_a_run_elsewhere_is_that_on_the_cpu(elsewhere, ragged_env, small_config, algorithm, config, calls):
     entry = registry.find(algorithm)
     if config is None:
-        more = ["mixer.kernels=2", "mixer.kernel_size=3"] if algorithm == "qplex" else []
+        more = ["mixer.kernels=2", "mixer.kernel_size=3"] if algorithm in ("qplex", "cds") else []
         config = small_config("learning.capacity_episodes=8", *more, name=algorithm)
 
     def run(device):
