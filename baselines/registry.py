@@ -8,6 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from baselines import cds
+from baselines.cds.agent import diverse_agent
+from baselines.cds.config import CdsConfig
+from baselines.cds.diversity import Diversity
 from baselines.mappo import learner as mappo
 from baselines.mappo.config import PpoConfig
 from baselines.rode import learner as rode
@@ -39,10 +43,13 @@ class Algorithm:
 
 
 def _value_based(
-    config: type, make_mixer: Callable[[Any, EnvInfo], Any], presets: Path = value_based.PRESETS
+    config: type, make_mixer: Callable[[Any, EnvInfo], Any], presets: Path = value_based.PRESETS, **more: Any
 ) -> Algorithm:
-    make_learner = partial(value_based.ValueLearner, make_mixer=make_mixer)
-    return Algorithm(config, presets, make_learner, value_based.load_policy)
+    """`more`: `make_agent` and `make_bonus` of the learner where they are not those of the family."""
+    make_learner = partial(value_based.ValueLearner, make_mixer=make_mixer, **more)
+    of_policy = {name: part for name, part in more.items() if name == "make_agent"}
+    load_policy = partial(value_based.load_policy, **of_policy) if of_policy else value_based.load_policy
+    return Algorithm(config, presets, make_learner, load_policy)
 
 
 def _policy_gradient(*, centralized: bool) -> Algorithm:
@@ -56,6 +63,7 @@ ALGORITHMS = {
     "vdn": _value_based(ValueConfig, mixers.vdn),
     "qmix": _value_based(QmixConfig, mixers.qmix),
     "qplex": _value_based(QplexConfig, qplex.qplex, value_based.PRESETS / "qplex"),
+    "cds": _value_based(CdsConfig, qplex.qplex, cds.PRESETS, make_agent=diverse_agent, make_bonus=Diversity),
     "rode": Algorithm(RodeConfig, rode.PRESETS, rode.RodeLearner, rode.load_policy),
     "mappo": _policy_gradient(centralized=True),
     "ippo": _policy_gradient(centralized=False),

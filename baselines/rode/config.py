@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from baselines.value_based.config import QmixConfig, at_least
+from baselines.checks import at_least
+from baselines.value_based.config import QmixConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from baselines.value_based.config import AgentConfig
+from baselines.value_based.config import AgentConfig, ValueConfig
 from baselines.value_based.gru import gru_sequence
 from envs.interface import EnvInfo
 
@@ -75,11 +75,23 @@ class RecurrentAgent(RecurrentTrunk):
         self.head = nn.Linear(config.hidden_size, info.n_actions)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """One step. inputs: (N, D), hidden: (N, H). Returns: Q values (N, A) and the next hidden state (N, H)."""
+        """One step of N = B n agents. inputs: (N, D), hidden: (N, H). Returns: Q (N, A) and the next hidden state."""
         hidden = self.step_hidden(inputs, hidden)
-        return self.head(hidden), hidden
+        return self.values(hidden.unflatten(0, (-1, self.n_agents))).flatten(0, 1), hidden
 
     def unroll(self, inputs: Tensor, counts: Sequence[int]) -> Tensor:
-        """Whole episodes from a zero hidden state; arguments as of `unroll_hidden`. Returns: Q values (R, n, A)."""
-        q: Tensor = self.head(self.unroll_hidden(inputs, counts))
-        return q
+        """Q values (R, n, A) of whole episodes; arguments as of `unroll_hidden`."""
+        return self.values(self.unroll_hidden(inputs, counts))
+
+    def values(self, hidden: Tensor) -> Tensor:
+        """Q values (B, n, A) of hidden states (B, n, H)."""
+        return self.with_penalty(hidden)[0]
+
+    def with_penalty(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Q values (B, n, A) of hidden states (B, n, H), and a scalar for the loss, None for no such term."""
+        return self.head(hidden), None
+
+
+def recurrent_agent(config: ValueConfig, info: EnvInfo) -> RecurrentAgent:
+    """The agent of all value-based learners that bring none of their own."""
+    return RecurrentAgent(info, config.agent)

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from baselines.checks import at_least, fraction, one_of, positive
+
 OPTIMIZERS = ("rmsprop", "adam")
 TIMEOUTS = ("terminal", "bootstrap")
 QPLEX_KINDS = ("dmaq_qatten", "dmaq")
-
-
-def at_least(section: str, minimum: float, **values: float) -> None:
-    """Raises: ValueError naming the first setting below `minimum`."""
-    for name, value in values.items():
-        if value < minimum:
-            raise ValueError(f"{section}.{name} must be at least {minimum}, got {value}: correct the setting")
-
-
-def fraction(section: str, **values: float) -> None:
-    """Raises: ValueError naming the first setting outside [0, 1]."""
-    for name, value in values.items():
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{section}.{name} must lie in [0, 1], got {value}: correct the setting")
 
 
 @dataclass(frozen=True)
@@ -43,8 +31,7 @@ class RolloutConfig:
     def __post_init__(self) -> None:
         at_least("rollout", 1, num_envs=self.num_envs, epsilon_steps=self.epsilon_steps)
         fraction("rollout", epsilon_start=self.epsilon_start, epsilon_finish=self.epsilon_finish)
-        if self.timeout not in TIMEOUTS:
-            raise ValueError(f"rollout.timeout must be one of {', '.join(TIMEOUTS)}, got {self.timeout!r}")
+        one_of("rollout", TIMEOUTS, timeout=self.timeout)
 
 
 @dataclass(frozen=True)
@@ -105,11 +92,9 @@ class LearningConfig:
                 f"distinct episodes"
             )
         fraction("learning", gamma=self.gamma)
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"learning.optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
-        for name in ("learning_rate", "optimizer_epsilon", "grad_clip"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"learning.{name} must be positive, got {getattr(self, name)}: correct the setting")
+        one_of("learning", OPTIMIZERS, optimizer=self.optimizer)
+        scales = ("learning_rate", "optimizer_epsilon", "grad_clip")
+        positive("learning", **{name: getattr(self, name) for name in scales})
 
 
 @dataclass(frozen=True)
@@ -176,8 +161,7 @@ class QplexMixerConfig:
         sizes = ("heads", "query_size", "embed_size", "kernels", "kernel_layers", "kernel_size")
         at_least("mixer", 1, **{name: getattr(self, name) for name in sizes})
         at_least("mixer", 0, attention_penalty=self.attention_penalty, unit_features=self.unit_features)
-        if self.kind not in QPLEX_KINDS:
-            raise ValueError(f"mixer.kind must be one of {', '.join(QPLEX_KINDS)}, got {self.kind!r}")
+        one_of("mixer", QPLEX_KINDS, kind=self.kind)
         if self.kind == "dmaq" and self.nonlinear:
             raise ValueError(
                 f"mixer.nonlinear must be empty with mixer.kind=dmaq, got {list(self.nonlinear)}: it has no attention"

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from baselines.value_based.config import LearningConfig
-
 RMSPROP_SMOOTHING = 0.99  # alpha of PyMARL's RMSprop
+
+
+class StepConfig(Protocol):
+    """The settings that are read here, of `config.LearningConfig` or of another section that has them."""
+
+    @property
+    def optimizer(self) -> str:
+        """`rmsprop` or `adam`."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Step size."""
+
+    @property
+    def optimizer_epsilon(self) -> float:
+        """Added to the denominator."""
+
+    @property
+    def grad_clip(self) -> float:
+        """Largest global gradient norm."""
 
 
 class FlatOptimizer:
@@ -20,7 +38,7 @@ class FlatOptimizer:
       config: optimiser, step size and norm.
     """
 
-    def __init__(self, network: nn.Module, config: LearningConfig) -> None:
+    def __init__(self, network: nn.Module, config: StepConfig) -> None:
         parameters = list(network.parameters())
         self._clip = config.grad_clip
         if not parameters:
@@ -53,7 +71,7 @@ class FlatOptimizer:
         self._optimizer.load_state_dict(state)
 
 
-def _make(parameters: list[nn.Parameter], config: LearningConfig) -> torch.optim.Optimizer:
+def _make(parameters: list[nn.Parameter], config: StepConfig) -> torch.optim.Optimizer:
     if config.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=config.learning_rate, eps=config.optimizer_epsilon)
     return torch.optim.RMSprop(

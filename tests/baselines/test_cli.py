@@ -59,7 +59,8 @@ def test_environment_options_are_recorded_and_can_be_changed_for_evaluation(tmp_
     assert "obs_size must be 30 as in training, got 32" in capsys.readouterr().err
 
 
-VALUE_BASED = ("iql", "vdn", "qmix", "qplex")
+VALUE_BASED = ("iql", "vdn", "qmix", "qplex", "cds")
+MORE = {"qplex": ("mixer",), "cds": ("mixer", "diversity", "predictor")}
 
 
 @pytest.mark.parametrize("preset", ["published", "low_data", "matrix"])
@@ -73,11 +74,13 @@ def test_every_preset_names_every_shared_setting(name, preset):
     algorithm = registry.find(name)
     config = to_dict(load_preset(algorithm.presets, preset, algorithm.config))
     written = yaml.safe_load((algorithm.presets / f"{preset}.yaml").read_text())
-    for section in ("rollout", "agent", "learning", *(["mixer"] if name == "qplex" else [])):
+    for section in ("rollout", "agent", "learning", *MORE.get(name, ())):
         assert set(written[section]) == set(config[section])
 
 
-@pytest.mark.parametrize(("name", "preset"), [(name, "low_data") for name in VALUE_BASED] + [("qplex", "published")])
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, "low_data") for name in VALUE_BASED] + [("qplex", "published"), ("cds", "published")]
+)
 def test_every_algorithm_trains_on_3m_and_its_checkpoint_plays(tmp_path, capsys, name, preset):
     out = tmp_path / "run"
     command = ["train", "--algorithm", name, "--map", "3m", "--preset", preset, "--seed", "0", "--out", str(out)]

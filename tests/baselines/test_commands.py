@@ -9,8 +9,11 @@ import pytest
 
 import envs
 from baselines import __main__ as program
-from baselines import registry
+from baselines import cds, registry
 from baselines.__main__ import build_parser, record_of, run
+from baselines.cds.agent import diverse_agent
+from baselines.cds.config import CdsConfig
+from baselines.cds.diversity import Diversity
 from baselines.mappo.config import CriticConfig, PpoConfig
 from baselines.mappo.learner import PpoLearner
 from baselines.mappo.policy import PpoPolicy
@@ -91,7 +94,7 @@ def test_help_says_what_the_program_and_each_subcommand_do(capsys):
         assert text in printed
     with pytest.raises(SystemExit):
         run(["train", "--help"])
-    assert "--algorithm ALGORITHM one of: iql, vdn, qmix, qplex, rode, mappo, ippo" in " ".join(
+    assert "--algorithm ALGORITHM one of: iql, vdn, qmix, qplex, cds, rode, mappo, ippo" in " ".join(
         capsys.readouterr().out.split()
     )
     for command in ("evaluate", "watch"):
@@ -241,6 +244,12 @@ def test_the_registry_names_every_part_of_an_algorithm():
         "vdn": (ValueConfig, value, ValueLearner, {"make_mixer": mixers.vdn}),
         "qmix": (QmixConfig, value, ValueLearner, {"make_mixer": mixers.qmix}),
         "qplex": (QplexConfig, value / "qplex", ValueLearner, {"make_mixer": qplex.qplex}),
+        "cds": (
+            CdsConfig,
+            cds.PRESETS,
+            ValueLearner,
+            {"make_mixer": qplex.qplex, "make_agent": diverse_agent, "make_bonus": Diversity},
+        ),
         "mappo": (PpoConfig, ppo, PpoLearner, {"centralized": True}),
         "ippo": (PpoConfig, ppo, PpoLearner, {"centralized": False}),
     }
@@ -252,7 +261,13 @@ def test_the_registry_names_every_part_of_an_algorithm():
         assert (entry.config, entry.presets) == (config, presets)
         assert (entry.make_learner.func, entry.make_learner.keywords) == (learner, keywords)
         group = registry.mappo if learner is PpoLearner else registry.value_based
-        assert entry.load_policy is group.load_policy
+        if name == "cds":
+            assert (entry.load_policy.func, entry.load_policy.keywords) == (
+                group.load_policy,
+                {"make_agent": diverse_agent},
+            )
+        else:
+            assert entry.load_policy is group.load_policy
         assert (entry.resolve is None) == (learner is ValueLearner)
         if entry.resolve is not None:
             kind = {"mappo": "team_state", "ippo": "obs"}[name]

@@ -64,13 +64,15 @@ def ppo(**learning):
         ("ippo", ppo(), 14),
         ("qmix", None, 18),
         ("qplex", None, 18),
+        ("cds", None, 18),
         ("rode", None, 24),
     ],
 )
 def test_a_run_elsewhere_is_that_on_the_cpu(elsewhere, ragged_env, small_config, algorithm, config, calls):
     entry = registry.find(algorithm)
     if config is None:
-        more = {"qplex": ["mixer.kernels=2", "mixer.kernel_size=3"], "rode": ["roles.cluster_after=50"]}
+        kernels = ["mixer.kernels=2", "mixer.kernel_size=3"]
+        more = {"qplex": kernels, "cds": kernels, "rode": ["roles.cluster_after=50"]}
         config = small_config("learning.capacity_episodes=8", *more.get(algorithm, []), name=algorithm)
 
     def run(device):

@@ -231,7 +231,8 @@ def test_a_single_role_with_all_actions_is_qmix_with_a_factored_output_layer():
     for net in (live, target):
         net.agent.active.copy_(torch.arange(5) < 1)
     pair = qmix_of(live), qmix_of(target)
-    expected, expected_log = value_based.batch_loss(*pair, batch_of(episodes), gamma=GAMMA, double_q=True, device="cpu")
+    seen = value_based.unroll(pair[0], batch_of(episodes), device="cpu")
+    expected, expected_log = value_based.batch_loss(*pair, seen, gamma=GAMMA, double_q=True)
     loss, log = ours(live, target, episodes)
     torch.testing.assert_close(loss - log["role_loss"], expected)
     for name, value in expected_log.items():

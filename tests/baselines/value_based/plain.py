@@ -15,7 +15,7 @@ from baselines.value_based.agent import RecurrentAgent
 from baselines.value_based.config import ValueConfig
 from baselines.value_based.learner import QNetwork
 from baselines.value_based.mixers import JointChoice
-from envs.interface import VectorEnv
+from envs.interface import EnvInfo, VectorEnv
 from training.seeding import Streams, draw_seed
 
 
@@ -56,7 +56,8 @@ class PlainRun:
         self.n, self.A = info.n_agents, info.n_actions
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(draw_seed(self.streams.init))
-            self.live = QNetwork(RecurrentAgent(info, config.agent), make_mixer(config, info)).double()
+            self.live = QNetwork(self.make_agent(info), make_mixer(config, info)).double()
+            self.begin_bonus(info)
         self.target = copy.deepcopy(self.live)
         parameters, eps = list(self.live.parameters()), learning.optimizer_epsilon
         if learning.optimizer == "adam":
@@ -71,6 +72,26 @@ class PlainRun:
         for _ in range(calls):
             self.advance()
         self.metrics = {name: float(np.mean(values)) for name, values in self.facts.items()}
+
+    def make_agent(self, info: EnvInfo) -> RecurrentAgent:
+        return RecurrentAgent(info, self.config.agent)
+
+    def begin_bonus(self, info: EnvInfo) -> None:
+        """Another method's further networks, after those of all methods."""
+
+    def copy_bonus(self) -> None:
+        """With the target network."""
+
+    def bonus_of(self, batch: list[Running]) -> dict[int, list[float]]:
+        """Further rewards of each episode's steps by the episode's `id`, found before the gradient step."""
+        return {}
+
+    def penalty_of(self, hidden: list[torch.Tensor]) -> torch.Tensor | float:
+        """Another method's further term of the loss, from the hidden states (n, H) of all steps and ends."""
+        return 0.0
+
+    def head_of(self, net: QNetwork, hidden: torch.Tensor) -> torch.Tensor:
+        return net.agent.head(hidden)
 
     def begin(self, env_steps: int) -> Running:
         rollout = self.config.rollout
@@ -90,7 +111,7 @@ class PlainRun:
             rows.append(torch.cat(parts))
         agent = net.agent
         hidden = agent.rnn(torch.relu(agent.encoder(torch.stack(rows))), hidden)
-        return agent.head(hidden), hidden
+        return self.head_of(net, hidden), hidden
 
     def act(self, run: Running, draws: np.ndarray) -> list[int]:
         """Actions in the present state; draws: (2, n)."""
@@ -144,28 +165,33 @@ class PlainRun:
             self.update([self.ring[k] for k in drawn])
             if index - self.last_copy >= learning.target_every_episodes:
                 self.target.load_state_dict(self.live.state_dict())
+                self.copy_bonus()
                 self.last_copy = index
                 self.copies.append(index)
 
-    def q_values(self, net: QNetwork, run: Running) -> list[torch.Tensor]:
-        hidden, result = torch.zeros(self.n, self.config.agent.hidden_size).double(), []
+    def unrolled(self, net: QNetwork, run: Running) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Values (n, A) and hidden states (n, H) of all steps and of the end."""
+        hidden, result, hiddens = torch.zeros(self.n, self.config.agent.hidden_size).double(), [], []
         for obs, last in zip(run.obs, [[None] * self.n, *run.actions]):
             q, hidden = self.step_of(net, obs, last, hidden)
             result.append(q)
-        return result
+            hiddens.append(hidden)
+        return result, hiddens
 
     def update(self, batch: list[Running]) -> None:
         learning = self.config.learning
-        values, targets, states = [], [], []
+        values, targets, states, seen = [], [], [], []
+        bonus = self.bonus_of(batch)
         for run in batch:
-            q = self.q_values(self.live, run)
+            q, hidden = self.unrolled(self.live, run)
+            seen += hidden
             with torch.no_grad():
-                q_target = self.q_values(self.target, run)
+                q_target, _ = self.unrolled(self.target, run)
             for t, actions in enumerate(run.actions):
                 states.append(run.state[t])
                 choice = JointChoice(q[t], run.avail[t], torch.tensor(actions), run.state[t])
                 values.append(self.live.mixer(choice))
-                y = torch.tensor(run.reward[t]).double()
+                y = torch.tensor(run.reward[t] + (bonus[id(run)][t] if bonus else 0.0)).double()
                 if t + 1 < len(run.actions) or not run.terminated:
                     chooser = q[t + 1] if learning.double_q else q_target[t + 1]
                     best = [
@@ -177,7 +203,7 @@ class PlainRun:
                         y = y + learning.gamma * self.target.mixer(follows)
                 targets.append(y.expand(values[-1].shape))
         value, target = torch.stack(values), torch.stack(targets)
-        loss = ((value - target) ** 2).mean()
+        loss = ((value - target) ** 2).mean() + self.penalty_of(seen)
         weights = getattr(self.live.mixer, "weights", None)
         if weights is not None:
             loss = loss + weights(torch.zeros(len(states), self.n).double(), torch.stack(states))[2]

@@ -11,7 +11,7 @@ import torch
 from baselines import registry
 from baselines.value_based.agent import RecurrentAgent
 from baselines.value_based.config import AgentConfig, LearningConfig, QmixMixerConfig, QplexConfig, QplexMixerConfig
-from baselines.value_based.learner import QNetwork, batch_loss
+from baselines.value_based.learner import QNetwork, batch_loss, unroll
 from baselines.value_based.mixers import Independent, QMixer, Sum
 from baselines.value_based.optimizer import FlatOptimizer
 from baselines.value_based.qplex import qplex
@@ -65,7 +65,7 @@ def loss_and_gradients(live, target, episodes):
     for episode in episodes:
         store.add(episode)
     batch = store.batch(np.arange(len(episodes)))
-    loss, log = batch_loss(live, target, batch, gamma=0.9, double_q=True, device="cpu")
+    loss, log = batch_loss(live, target, unroll(live, batch, device="cpu"), gamma=0.9, double_q=True)
     return loss, torch.autograd.grad(loss, list(live.parameters())), log
 
 
