@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from baselines.mamba import learner as mamba
+from baselines.mamba.config import MambaConfig
 from baselines.mappo import learner as mappo
 from baselines.mappo.config import PpoConfig
 from baselines.value_based import learner as value_based
@@ -56,6 +58,7 @@ ALGORITHMS = {
     "qplex": _value_based(QplexConfig, qplex.qplex, value_based.PRESETS / "qplex"),
     "mappo": _policy_gradient(centralized=True),
     "ippo": _policy_gradient(centralized=False),
+    "mamba": Algorithm(MambaConfig, mamba.PRESETS, mamba.MambaLearner, mamba.load_policy),
 }
 
 

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from baselines.checks import at_least as _at_least
+from baselines.checks import fraction as _fraction
+
 OPTIMIZERS = ("rmsprop", "adam")
 TIMEOUTS = ("terminal", "bootstrap")
 QPLEX_KINDS = ("dmaq_qatten", "dmaq")
-
-
-def _at_least(section: str, minimum: float, **values: float) -> None:
-    for name, value in values.items():
-        if value < minimum:
-            raise ValueError(f"{section}.{name} must be at least {minimum}, got {value}: correct the setting")
-
-
-def _fraction(section: str, **values: float) -> None:
-    for name, value in values.items():
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{section}.{name} must lie in [0, 1], got {value}: correct the setting")
 
 
 @dataclass(frozen=True)

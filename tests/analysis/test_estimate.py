@@ -91,10 +91,7 @@ def test_the_table_for_the_terminal() -> None:
         "matrix                      10         0         0.1      1.5 min",
         "in all                     310        10        10.1        2.0 h",
     ]
-    assert (
-        "4 cores: about 2.5 hours, up to 8 GB of memory" in text
-        and "about 1.8 GB of disk, and while" in text
-    )
+    assert "4 cores: about 2.5 hours, up to 8 GB of memory" in text and "about 1.8 GB of disk, and while" in text
     assert "1.25 times as long here" in text and "(the largest run 2,000 MB; " in text
     # Many cores do not make the longest run shorter.
     assert "500 cores: about 2.0 hours, up to 600 GB" in estimate.render(lines, cores=500, slowness=1.0)
