@@ -264,4 +264,4 @@ def load_policy(config: MambaConfig, info: EnvInfo, state: dict[str, Any], *, de
 
 def _optimizer(network: nn.Module, learning_rate: float, grad_clip: float, weight_decay: float = 0.0) -> FlatParameters:
     make = partial(torch.optim.Adam, lr=learning_rate, weight_decay=weight_decay, fused=True)
-    return FlatParameters(network, make, grad_clip=grad_clip)
+    return FlatParameters(network, make, grad_clip=grad_clip, norm_type=torch.float64)
