@@ -6,6 +6,15 @@ import pytest
 import torch
 
 from baselines import registry
+from baselines.mamba.config import (
+    BehaviourConfig,
+    MambaConfig,
+    ModelConfig,
+    ModelLearningConfig,
+)
+from baselines.mamba.config import (
+    RolloutConfig as MambaRollout,
+)
 from baselines.mappo.config import CriticConfig, LearningConfig, NetworkConfig, PpoConfig, RolloutConfig
 from baselines.value_based import optimizer
 from tests.baselines.elsewhere import DEVICE, Elsewhere
@@ -57,9 +66,24 @@ def ppo(**learning):
     )
 
 
+def mamba():
+    return MambaConfig(
+        MambaRollout(num_envs=2),
+        ModelConfig(hidden_size=8, categoricals=2, classes=3, attention_layers=1, heads=2),
+        ModelLearningConfig(start_steps=10, sequence_length=6, batch_sequences=3, updates_per_episode=2),
+        BehaviourConfig(updates_per_episode=1, batch_sequences=2, horizon=3, epochs=1),
+    )
+
+
 @pytest.mark.parametrize(
     ("algorithm", "config", "calls"),
-    [("mappo", ppo(minibatches=2), 14), ("ippo", ppo(), 14), ("qmix", None, 18), ("qplex", None, 18)],
+    [
+        ("mappo", ppo(minibatches=2), 14),
+        ("ippo", ppo(), 14),
+        ("qmix", None, 18),
+        ("qplex", None, 18),
+        ("mamba", mamba(), 14),
+    ],
 )
 def test_a_run_elsewhere_is_that_on_the_cpu(elsewhere, ragged_env, small_config, algorithm, config, calls):
     entry = registry.find(algorithm)
