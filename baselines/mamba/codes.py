@@ -36,7 +36,7 @@ class _CodeLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, codes: Tensor, carrier: Tensor | None) -> Tensor:
         ctx.save_for_backward(table, codes)
-        ctx.low = torch.is_autocast_enabled(table.device.type)
+        ctx.low = torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
         return F.embedding_bag(codes, table, mode="sum")
 
     @staticmethod

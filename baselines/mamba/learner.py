@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Callable
@@ -243,9 +244,10 @@ class MambaLearner:
             device=self._device,
         )
 
-    def _precision(self) -> torch.autocast:
-        low = self._config.compute.precision == "bfloat16"
-        return torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=low)
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        if self._config.compute.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(torch.device(self._device).type, torch.bfloat16)
 
     def _log(self, values: dict[str, Tensor]) -> None:
         facts = dict(zip(values, torch.stack([value.float() for value in values.values()]).tolist()))

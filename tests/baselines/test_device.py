@@ -5,18 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from baselines import registry
-from baselines.mamba.config import (
-    BehaviourConfig,
-    MambaConfig,
-    ModelConfig,
-    ModelLearningConfig,
-)
-from baselines.mamba.config import (
-    RolloutConfig as MambaRollout,
-)
+from baselines import optimizer, registry
+from baselines.mamba import config as mamba_settings
 from baselines.mappo.config import CriticConfig, LearningConfig, NetworkConfig, PpoConfig, RolloutConfig
-from baselines.value_based import optimizer
 from tests.baselines.elsewhere import DEVICE, Elsewhere
 from training.evaluation import evaluate
 from training.metrics import without_clock
@@ -36,8 +27,8 @@ def elsewhere(monkeypatch):
         monkeypatch.setattr(owner, name, call)
 
     unchecked(torch.optim.Adam, "step")
-    unchecked(optimizer.FlatOptimizer, "__init__")
-    unchecked(optimizer.FlatOptimizer, "step")
+    unchecked(optimizer.FlatParameters, "__init__")
+    unchecked(optimizer.FlatParameters, "step")
     device, deepcopy = Elsewhere(), torch.nn.Parameter.__deepcopy__
     monkeypatch.setattr(torch.nn.Parameter, "__deepcopy__", lambda x, memo: device.follow(deepcopy(x, memo), x))
     return device
@@ -67,11 +58,12 @@ def ppo(**learning):
 
 
 def mamba():
-    return MambaConfig(
-        MambaRollout(num_envs=2),
-        ModelConfig(hidden_size=8, categoricals=2, classes=3, attention_layers=1, heads=2),
-        ModelLearningConfig(start_steps=10, sequence_length=6, batch_sequences=3, updates_per_episode=2),
-        BehaviourConfig(updates_per_episode=1, batch_sequences=2, horizon=3, epochs=1),
+    kinds = mamba_settings
+    return kinds.MambaConfig(
+        kinds.RolloutConfig(num_envs=2),
+        kinds.ModelConfig(hidden_size=8, categoricals=2, classes=3, attention_layers=1, heads=2),
+        kinds.ModelLearningConfig(start_steps=10, sequence_length=6, batch_sequences=3, updates_per_episode=2),
+        kinds.BehaviourConfig(updates_per_episode=1, batch_sequences=2, horizon=3, epochs=1),
     )
 
 
