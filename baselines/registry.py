@@ -12,6 +12,8 @@ from baselines import cds
 from baselines.cds.agent import diverse_agent
 from baselines.cds.config import CdsConfig
 from baselines.cds.diversity import Diversity
+from baselines.mamba import learner as mamba
+from baselines.mamba.config import MambaConfig
 from baselines.mappo import learner as mappo
 from baselines.mappo.config import PpoConfig
 from baselines.rode import learner as rode
@@ -67,6 +69,7 @@ ALGORITHMS = {
     "rode": Algorithm(RodeConfig, rode.PRESETS, rode.RodeLearner, rode.load_policy),
     "mappo": _policy_gradient(centralized=True),
     "ippo": _policy_gradient(centralized=False),
+    "mamba": Algorithm(MambaConfig, mamba.PRESETS, mamba.MambaLearner, mamba.load_policy),
 }
 
 

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from baselines.checks import at_least, fraction, one_of, positive
+
 NETWORKS = ("rnn", "mlp")
 CENTRAL, AGENT_STATE, TEAM_STATE, OBS = "central", "agent_state", "team_state", "obs"
 CRITIC_INPUTS = (CENTRAL, AGENT_STATE, TEAM_STATE, OBS)
 VALUE_NORMS = ("valuenorm", "popart", "none")
-
-
-def _at_least(section: str, minimum: float, **values: float) -> None:
-    for name, value in values.items():
-        if value < minimum:
-            raise ValueError(f"{section}.{name} must be at least {minimum}, got {value}: correct the setting")
-
-
-def _one_of(section: str, known: tuple[str, ...], **values: str) -> None:
-    for name, value in values.items():
-        if value not in known:
-            raise ValueError(f"{section}.{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -34,7 +24,7 @@ class RolloutConfig:
     """Observation family of the environment; `mazero` is also that of MAPPO's authors."""
 
     def __post_init__(self) -> None:
-        _at_least("rollout", 1, num_envs=self.num_envs, steps=self.steps)
+        at_least("rollout", 1, num_envs=self.num_envs, steps=self.steps)
 
 
 @dataclass(frozen=True)
@@ -51,10 +41,9 @@ class NetworkConfig:
     """Gain of the orthogonal initial weights of the actor's output."""
 
     def __post_init__(self) -> None:
-        _one_of("network", NETWORKS, kind=self.kind)
-        _at_least("network", 1, hidden_size=self.hidden_size, frames=self.frames)
-        if self.output_gain <= 0:
-            raise ValueError(f"network.output_gain must be positive, got {self.output_gain}: correct the setting")
+        one_of("network", NETWORKS, kind=self.kind)
+        at_least("network", 1, hidden_size=self.hidden_size, frames=self.frames)
+        positive("network", output_gain=self.output_gain)
 
 
 @dataclass(frozen=True)
@@ -72,10 +61,9 @@ class CriticConfig:
     """Errors above it count linearly, in normalised units."""
 
     def __post_init__(self) -> None:
-        _one_of("critic", CRITIC_INPUTS, input=self.input)
-        _one_of("critic", VALUE_NORMS, normalization=self.normalization)
-        if self.huber_delta <= 0:
-            raise ValueError(f"critic.huber_delta must be positive, got {self.huber_delta}: correct the setting")
+        one_of("critic", CRITIC_INPUTS, input=self.input)
+        one_of("critic", VALUE_NORMS, normalization=self.normalization)
+        positive("critic", huber_delta=self.huber_delta)
 
 
 @dataclass(frozen=True)
@@ -108,14 +96,11 @@ class LearningConfig:
     """Largest gradient norm, of actor and critic separately."""
 
     def __post_init__(self) -> None:
-        _at_least("learning", 1, epochs=self.epochs, minibatches=self.minibatches, chunk_length=self.chunk_length)
-        for name in ("gamma", "gae_lambda"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"learning.{name} must lie in [0, 1], got {getattr(self, name)}: correct the setting")
-        _at_least("learning", 0, entropy_coefficient=self.entropy_coefficient)
-        for name in ("clip", "actor_learning_rate", "critic_learning_rate", "optimizer_epsilon", "grad_clip"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"learning.{name} must be positive, got {getattr(self, name)}: correct the setting")
+        at_least("learning", 1, epochs=self.epochs, minibatches=self.minibatches, chunk_length=self.chunk_length)
+        fraction("learning", gamma=self.gamma, gae_lambda=self.gae_lambda)
+        at_least("learning", 0, entropy_coefficient=self.entropy_coefficient)
+        scales = ("clip", "actor_learning_rate", "critic_learning_rate", "optimizer_epsilon", "grad_clip")
+        positive("learning", **{name: getattr(self, name) for name in scales})
 
 
 @dataclass(frozen=True)

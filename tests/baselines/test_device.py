@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from baselines import registry
+from baselines import optimizer, registry
+from baselines.mamba import config as mamba_settings
 from baselines.mappo.config import CriticConfig, LearningConfig, NetworkConfig, PpoConfig, RolloutConfig
-from baselines.value_based import optimizer
 from tests.baselines.elsewhere import DEVICE, Elsewhere
 from training.evaluation import evaluate
 from training.metrics import without_clock
@@ -27,8 +27,8 @@ def elsewhere(monkeypatch):
         monkeypatch.setattr(owner, name, call)
 
     unchecked(torch.optim.Adam, "step")
-    unchecked(optimizer.FlatOptimizer, "__init__")
-    unchecked(optimizer.FlatOptimizer, "step")
+    unchecked(optimizer.FlatParameters, "__init__")
+    unchecked(optimizer.FlatParameters, "step")
     device, deepcopy = Elsewhere(), torch.nn.Parameter.__deepcopy__
     monkeypatch.setattr(torch.nn.Parameter, "__deepcopy__", lambda x, memo: device.follow(deepcopy(x, memo), x))
     return device
@@ -57,6 +57,16 @@ def ppo(**learning):
     )
 
 
+def mamba():
+    kinds = mamba_settings
+    return kinds.MambaConfig(
+        kinds.RolloutConfig(num_envs=2),
+        kinds.ModelConfig(hidden_size=8, categoricals=2, classes=3, attention_layers=1, heads=2),
+        kinds.ModelLearningConfig(start_steps=10, sequence_length=6, batch_sequences=3, updates_per_episode=2),
+        kinds.BehaviourConfig(updates_per_episode=1, batch_sequences=2, horizon=3, epochs=1),
+    )
+
+
 @pytest.mark.parametrize(
     ("algorithm", "config", "calls"),
     [
@@ -66,6 +76,7 @@ def ppo(**learning):
         ("qplex", None, 18),
         ("cds", None, 18),
         ("rode", None, 24),
+        ("mamba", mamba(), 14),
     ],
 )
 def test_a_run_elsewhere_is_that_on_the_cpu(elsewhere, ragged_env, small_config, algorithm, config, calls):

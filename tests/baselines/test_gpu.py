@@ -7,13 +7,16 @@ from baselines import registry
 from training.config import apply_overrides, load_preset
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
+MAMBA = ["model_learning.start_steps=30", "model_learning.capacity_steps=400", "behaviour.epochs=1"]
 PPO = ["rollout.num_envs=4", "rollout.steps=10", "network.hidden_size=8"]
 
 
 def config_of(name, small_config):
-    if name in ("mappo", "ippo"):
+    if name in ("mappo", "ippo", "mamba"):
         algorithm = registry.find(name)
-        return apply_overrides(load_preset(algorithm.presets, "matrix", algorithm.config), PPO)
+        return apply_overrides(
+            load_preset(algorithm.presets, "matrix", algorithm.config), MAMBA if name == "mamba" else PPO
+        )
     return small_config(name=name)
 
 
@@ -36,7 +39,7 @@ def test_updates_are_the_cpus(name, make_learner, small_config):
         torch.testing.assert_close(a, b.cpu(), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["qmix", "qplex", "mappo"])
+@pytest.mark.parametrize("name", ["qmix", "qplex", "mappo", "mamba"])
 def test_a_state_goes_to_another_learner_and_on(name, make_learner, small_config):
     config = config_of(name, small_config)
     first, second = (make_learner(config, algorithm=name, seed=seed, device="cuda") for seed in (0, 1))

@@ -14,6 +14,7 @@ HUGE = {
     "qmix": ("matrix", ["learning.learning_rate=1e36"]),
     "iql": ("matrix", ["learning.learning_rate=1e36"]),
     "mappo": ("matrix", ["learning.actor_learning_rate=1e36"]),
+    "mamba": ("matrix", ["model_learning.learning_rate=1e36", "model_learning.start_steps=40"]),
     "ippo": ("matrix", ["learning.critic_learning_rate=1e36"]),
 }
 
