@@ -27,6 +27,7 @@ RING_FACTOR, REPLAY_FACTOR = 2.6, 1.6
 # Floats of one agent and step in an update, beside the observation: hidden layers and their gradients.
 MAZERO_FLOATS, VALUE_BASED_FLOATS = 2000, 800
 EPISODES_AT_ONCE = 32  # trees that are searched side by side in an evaluation
+IMAGINED_FACTOR = 5.0  # copies of MAMBA's imagined latent states: 0.8 and 1.4 GB were measured on 3m
 ROLLOUT_FACTOR = 4.0  # copies of a MAPPO round in an update of one minibatch
 
 
@@ -49,6 +50,8 @@ def peak_mb(settings: Mapping[str, Any], name: str, env_steps: int) -> float:
     size = _sizes()[name]
     if "replay" in settings:
         held = _mazero_bytes(settings, size, env_steps)
+    elif "model_learning" in settings:
+        held = _mamba_bytes(settings, size, env_steps)
     elif "capacity_episodes" in settings["learning"]:
         held = _value_based_bytes(settings, size, env_steps)
     else:
@@ -80,6 +83,15 @@ def _value_based_bytes(settings: Mapping[str, Any], size: Mapping[str, float], e
     kept = min(env_steps, learning["capacity_episodes"] * length)
     rows = learning["batch_episodes"] * length
     return RING_FACTOR * kept * row + rows * n * FLOAT * (obs + VALUE_BASED_FLOATS)
+
+
+def _mamba_bytes(settings: Mapping[str, Any], size: Mapping[str, float], env_steps: int) -> float:
+    """A ring of steps and a batch of imagined ones, as latent states."""
+    n, model, learning, behaviour = size["agents"], settings["model"], settings["model_learning"], settings["behaviour"]
+    row = n * (FLOAT * size[f"obs_{settings['rollout']['observation']}"] + size["actions"] + 1) + 2 * FLOAT
+    rows = behaviour["batch_sequences"] * learning["sequence_length"] * behaviour["horizon"]
+    latent = model["categoricals"] * model["classes"] + model["hidden_size"]
+    return min(env_steps, learning["capacity_steps"]) * row + IMAGINED_FACTOR * rows * n * FLOAT * latent
 
 
 def _policy_gradient_bytes(settings: Mapping[str, Any], size: Mapping[str, float]) -> float:

@@ -16,7 +16,8 @@ from analysis.collect import score_array
 from analysis.study import Group, Study
 
 DATA = Path(__file__).parent / "data" / "published.csv"
-NAMES = {name.lower(): name for name in ("MAZero", "IQL", "VDN", "QMIX", "QPLEX", "IPPO", "MAPPO")}  # family -> there
+METHODS = ("MAZero", "IQL", "VDN", "QMIX", "QPLEX", "IPPO", "MAPPO", "CDS", "RODE", "MAMBA")
+NAMES = {name.lower(): name for name in METHODS}  # family -> there
 COLUMNS = """
     group backend map algorithm label win_rate_here win_rate_here_low win_rate_here_high steps_here
     published_win_rate published_steps published_seeds source confidence

@@ -4,6 +4,7 @@ repeat exactly.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,11 +95,11 @@ def looks(study: Study) -> dict[str, Look]:
     """Algorithm key -> look. Solid: the reference; dashed: variants of its program; dash-dotted: other programs."""
     palette = sns.color_palette("colorblind")
     free = [index for index in range(len(palette)) if index not in {FIXED_COLOURS.get(key) for key in study.algorithms}]
-    program = study.algorithms[study.reference].program
+    program, darker = study.algorithms[study.reference].program, itertools.count()
     result = {}
     for position, (key, algorithm) in enumerate(study.algorithms.items()):
-        again = key not in FIXED_COLOURS and not free  # the palette is used up: darker shades of it
-        index = FIXED_COLOURS[key] if key in FIXED_COLOURS else position if again else free.pop(0)
+        again = key not in FIXED_COLOURS and not free  # the palette is used up: darker shades of it, in its order
+        index = FIXED_COLOURS[key] if key in FIXED_COLOURS else next(darker) if again else free.pop(0)
         dashes: Any = "-"
         if key != study.reference:
             dashes = DASHED if algorithm.program == program else DASH_DOTTED
