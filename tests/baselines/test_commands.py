@@ -253,7 +253,7 @@ def test_the_registry_names_every_part_of_an_algorithm():
         "mappo": (PpoConfig, ppo, PpoLearner, {"centralized": True}),
         "ippo": (PpoConfig, ppo, PpoLearner, {"centralized": False}),
     }
-    assert list(registry.ALGORITHMS) == ["iql", "vdn", "qmix", "qplex", "rode", "mappo", "ippo"]
+    assert list(registry.ALGORITHMS) == ["iql", "vdn", "qmix", "qplex", "cds", "rode", "mappo", "ippo", "mamba"]
     assert registry.find("rode") == expected_rode
     env = envs.make("matrix_1", num_envs=1)
     for name, (config, presets, learner, keywords) in expected.items():
