@@ -16,7 +16,10 @@ pytestmark = pytest.mark.slow
 
 def test_fifty_battles_are_learned_by_heart():
     algorithm = registry.find("mamba")
-    small = ["model.hidden_size=96", "model.dropout=0", "model_learning.start_steps=240000"]
+    small = [
+        "model.hidden_size=96", "model.categoricals=16", "model.classes=16", "model.attention_layers=1",
+        "model.dropout=0", "model_learning.start_steps=240000", "model_learning.learning_rate=1e-3",
+    ]  # fmt: skip
     config = apply_overrides(load_preset(algorithm.presets, "low_data", algorithm.config), small)
     learner = algorithm.make_learner(
         config,
@@ -28,7 +31,7 @@ def test_fifty_battles_are_learned_by_heart():
     while learner.episodes < 50:
         learner.advance()
     found = []
-    for _ in range(40):
+    for _ in range(60):
         for _ in range(15):
             learner._update_model()
         found.append(learner.drain_metrics())
