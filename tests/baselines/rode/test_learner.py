@@ -14,11 +14,11 @@ from baselines.__main__ import run
 from baselines.rode import learner as rode
 from baselines.rode.agent import RodeAgent
 from baselines.rode.clustering import action_sets
+from tests.baselines.states import plain, same
 from training.cli import main
 from training.evaluation import evaluate
 from training.loop import Schedule, train
 from training.metrics import read_records, without_clock
-from training.rows import Growing
 from training.run import RunDirectory
 
 SMALL = (
@@ -49,25 +49,6 @@ def two_kinds_of_roles(monkeypatch):
         return result
 
     monkeypatch.setattr(rode, "action_sets", sets)
-
-
-def plain(value):
-    """A state with its tables read."""
-    if isinstance(value, Growing):
-        return (value.first, value.end, plain(value.read(value.first)))
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return np.asarray(value).copy()
-
-
-def same(a, b):
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b))
-    return np.array_equal(a, b)
 
 
 def weights(module) -> torch.Tensor:
