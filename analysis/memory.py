@@ -82,7 +82,16 @@ def _value_based_bytes(settings: Mapping[str, Any], size: Mapping[str, float], e
     length = size["episode_limit"] / 2
     kept = min(env_steps, learning["capacity_episodes"] * length)
     rows = learning["batch_episodes"] * length
-    return RING_FACTOR * kept * row + rows * n * FLOAT * (obs + VALUE_BASED_FLOATS)
+    return RING_FACTOR * kept * row + rows * n * FLOAT * (obs + VALUE_BASED_FLOATS + _predictor_floats(settings, size))
+
+
+def _predictor_floats(settings: Mapping[str, Any], size: Mapping[str, float]) -> float:
+    """Floats of one agent and step for CDS's predictors, which go over a whole batch: inputs, targets and results."""
+    if "predictor" not in settings:
+        return 0.0
+    obs = size[f"obs_{settings['rollout']['observation']}"]
+    inputs = settings["agent"]["hidden_size"] + obs + size["actions"]
+    return 2 * (inputs + obs) + settings["predictor"]["hidden_size"]
 
 
 def _mamba_bytes(settings: Mapping[str, Any], size: Mapping[str, float], env_steps: int) -> float:

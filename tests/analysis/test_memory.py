@@ -41,6 +41,7 @@ def one_run(folder: Path, family: str, preset: str, name: str, steps: int) -> tu
         ("qmix", "published", "1c3s5z", 2_000_000, 6000),  # with 5,000 episodes
         ("qmix", "published", "27m_vs_30m", 5_000, 1077),
         ("qplex", "published", "27m_vs_30m", 5_000, 993),
+        ("cds", "low_data", "27m_vs_30m", 3_000, 1602),
         ("mappo", "published", "3m", 4_000, 449),
         ("mappo", "published", "27m_vs_30m", 6_400, 4089),
     ],
