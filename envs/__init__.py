@@ -11,9 +11,10 @@ from envs.lander import LANDERS, LanderEnv
 from envs.matrix import MATRIX_GAMES, MatrixEnv
 from envs.perturbed import Perturbation, Perturbed
 
-__all__ = ["BACKENDS", "EnvInfo", "VectorEnv", "available", "make", "option_names"]
+__all__ = ["BACKENDS", "STARCRAFT", "EnvInfo", "VectorEnv", "available", "make", "option_names", "provenance"]
 
-BACKENDS = ("gymnasium", "matrix", "skirmish")
+BACKENDS = ("gymnasium", "matrix", "skirmish", "smac", "smacv2")
+STARCRAFT = ("smac", "smacv2")  # through the official packages
 OWN: dict[str, Mapping[str, Any]] = {
     "gymnasium": LANDERS,
     "matrix": MATRIX_GAMES,
@@ -29,6 +30,10 @@ def available(backend: str) -> tuple[str, ...]:
     require_known("backend", backend, BACKENDS)
     if backend in OWN:
         return tuple(OWN[backend])
+    if backend in STARCRAFT:
+        from envs.smac import names_of
+
+        return names_of(backend)
     from skirmish.data.maps import map_names  # imported late: numba takes a moment to load
 
     return map_names()
@@ -39,11 +44,28 @@ def option_names(name: str, *, backend: str | None = None) -> tuple[str, ...]:
 
     Raises: ValueError with the nearest name for an unknown name or backend.
     """
-    if _backend(name, backend) in OWN:
+    backend = _backend(name, backend)
+    if backend in OWN:
         return ("reward_scale", *PERTURBATIONS)
+    if backend in STARCRAFT:
+        from envs import smac
+
+        return smac.option_names(backend) + PERTURBATIONS
     from envs.skirmish import option_names as names_of
 
     return names_of(name) + PERTURBATIONS
+
+
+def provenance(backend: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a run's record says of a game outside of this repository; None for backends that have none.
+
+    Args: options: as for `make`. Raises: ImportError saying what to install where something is missing.
+    """
+    if backend not in STARCRAFT:
+        return None
+    from envs import smac
+
+    return smac.provenance(backend, dict(options))
 
 
 def make(
@@ -61,7 +83,7 @@ def make(
       name: a map such as "3m", a scenario with drawn teams such as "terran_5_vs_5", "matrix_1" .. "matrix_4", or
         "lunar_lander".
       backend: None chooses "matrix" for matrix games, "gymnasium" for its lander and the embedded simulator "skirmish"
-        for everything else.
+        for everything else. "smac" (maps) and "smacv2" (scenarios) are StarCraft II through the official packages.
       num_envs: B, episodes side by side.
       observation: family "smac" or "mazero".
       seed: seeds the first `reset()`.
@@ -80,6 +102,10 @@ def make(
         env: VectorEnv = MatrixEnv(name, num_envs=num_envs, observation=observation, **options)
     elif backend == "gymnasium":
         env = LanderEnv(name, num_envs=num_envs, observation=observation, seed=seed, **options)
+    elif backend in STARCRAFT:
+        from envs import smac
+
+        env = smac.build(name, backend=backend, num_envs=num_envs, observation=observation, seed=seed, options=options)
     else:
         from envs.skirmish import build
 

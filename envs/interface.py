@@ -3,6 +3,13 @@
 The arrays of a `VectorEnv` are allocated once and overwritten by every `reset`, `step` and `reset_done`; whoever
 wants to keep a value copies it. `step` never starts a new episode by itself, so the last observation of an episode
 can be read.
+
+Episodes can be lost. A game outside this process may crash, hang, or be gone after a run was resumed: then the slot is
+`discarded`, and to everything else it looks like one that the step limit has cut: `truncated` is True, `won` False, the
+reward of the step 0, the observation the last one known, and no agent can do anything but action 0. `reset_done` starts
+the next episode in it as in every finished slot. So nobody waits for a lost episode, and hidden states are reset as
+usual; who learns from episodes or counts them leaves out those of discarded slots, whole. Steps of lost episodes count
+as environment steps: they were played. Only `envs.smac` loses episodes.
 """
 
 from __future__ import annotations
@@ -21,6 +28,11 @@ class VectorEnv(Slots, ABC):
     """B independent episodes. Slot b's episodes come from the random stream (seed, b)."""
 
     idle_action: int | None = None  # of an agent that can act and does nothing; None: there is no such action
+
+    @property
+    def discarded(self) -> np.ndarray:
+        """(B,) bool: the slot's episode is lost, nobody may learn from it or count it; `truncated` is True there."""
+        return np.zeros(self.num_envs, np.bool_)
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> None:
@@ -43,8 +55,11 @@ class VectorEnv(Slots, ABC):
 
     @abstractmethod
     def snapshot(self) -> Snapshot:
-        """Copies of everything needed to go on exactly from here."""
+        """Copies of everything needed to go on exactly from here, or (`envs.smac`) with new episodes."""
 
     @abstractmethod
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot of an environment of the same name, options and number of slots."""
+        """Go back to a snapshot of an environment of the same name, options and number of slots.
+
+        Where episodes cannot be restored all slots are discarded afterwards.
+        """

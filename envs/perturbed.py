@@ -69,6 +69,11 @@ class Perturbed(VectorEnv):
         self._started = False
 
     @property
+    def discarded(self) -> np.ndarray:
+        """Those of the environment."""
+        return self.env.discarded
+
+    @property
     def agent_state_size(self) -> int | None:
         """That of the environment."""
         return self.env.agent_state_size

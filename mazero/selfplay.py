@@ -82,7 +82,8 @@ class SelfPlay:
     def step(
         self, model: Model, *, explore: bool, search_rng: np.random.Generator, actor_rng: np.random.Generator
     ) -> list[tuple[Episode, dict[str, float]]]:
-        """Search, act, and return the episodes that ended with their outcome (return, length, won).
+        """Search, act, and return the episodes that ended with their outcome (return, length, won); lost ones are left
+        out.
 
         Args:
           explore: act at random among the sampled joint actions (before learning starts).
@@ -110,7 +111,9 @@ class SelfPlay:
         for slot, rows in enumerate(self._rows):
             rows.append({name: values[slot] for name, values in before.items()})
         finished = env.finished.copy()
-        ended = [self._collect(int(slot)) for slot in np.flatnonzero(finished)]
+        for lost in np.flatnonzero(env.discarded):
+            self._rows[int(lost)] = []
+        ended = [self._collect(int(slot)) for slot in np.flatnonzero(finished & ~env.discarded)]
         env.reset_done()
         self._fresh = finished
         return ended

@@ -41,9 +41,7 @@ def add_train_flags(parser: argparse.ArgumentParser, *, default_preset: str) -> 
     parser.add_argument(
         "--set", dest="overrides", action="append", nargs="+", default=[], metavar="KEY=VALUE", help="change a setting"
     )
-    parser.add_argument(
-        "--backend", default=None, help="skirmish, matrix, gymnasium or smac (default: by the name of the map)"
-    )
+    parser.add_argument("--backend", default=None, help=f"{', '.join(envs.BACKENDS)} (default: by the name of the map)")
     add_env_flag(parser, "option of the environment, e.g. obs_noise=0.1; training and evaluation get it")
     parser.add_argument(
         "--env-steps", type=int, default=50_000, help="budget in environment steps (default: %(default)s)"
@@ -102,7 +100,7 @@ def env_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def unit_data(info: envs.EnvInfo) -> str:
-    """Which unit data a backend fights with, e.g. "4.10"; empty where it does not say."""
+    """Which unit data a backend fights with, e.g. "4.10", or which game plays; empty where it does not say."""
     return str(getattr(info, "unit_data", ""))
 
 
@@ -281,6 +279,7 @@ def run_train(
                 device=arguments.device,
                 command=provenance.command_line(program),
                 unit_data=record.get("unit_data", ""),
+                starcraft=envs.provenance(backend, options),
             ),
             from_step=from_step,
         )

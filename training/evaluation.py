@@ -22,7 +22,8 @@ class Policy(Protocol):
 
 
 def evaluate(policy: Policy, env: VectorEnv, *, seed: int) -> dict[str, float]:
-    """Play one episode in every slot of `env` and summarise.
+    """Play one episode in every slot of `env` and summarise. Where one is lost (discarded) all slots play on, until
+    every slot has an episode; the first whole one of each counts.
 
     Args:
       policy: acts greedily; it sees observations and availability as in training.
@@ -32,6 +33,26 @@ def evaluate(policy: Policy, env: VectorEnv, *, seed: int) -> dict[str, float]:
       deviation), length_mean (environment steps).
     """
     env.reset(seed)
+    returns, lengths, won = np.zeros(env.num_envs), np.zeros(env.num_envs, np.int64), np.zeros(env.num_envs, np.bool_)
+    missing = np.ones(env.num_envs, np.bool_)
+    while missing.any():
+        played = _play(policy, env)
+        whole = missing & ~env.discarded
+        returns[whole], lengths[whole], won[whole] = played[0][whole], played[1][whole], env.won[whole]
+        missing &= ~whole
+        if missing.any():
+            env.reset_done()
+    return {
+        "num_episodes": env.num_envs,
+        "win_rate": float(won.mean()),
+        "return_mean": float(returns.mean()),
+        "return_std": float(returns.std()),
+        "length_mean": float(lengths.mean()),
+    }
+
+
+def _play(policy: Policy, env: VectorEnv) -> tuple[np.ndarray, np.ndarray]:
+    """Play every slot's episode, just begun, to its end. Returns: returns (B,) float64, lengths (B,) int64."""
     policy.start(env.num_envs)
     returns = np.zeros(env.num_envs)
     lengths = np.zeros(env.num_envs, dtype=np.int64)
@@ -44,13 +65,7 @@ def evaluate(policy: Policy, env: VectorEnv, *, seed: int) -> dict[str, float]:
         lengths[running] += 1
     if not env.finished.all():
         raise RuntimeError(f"{env.info.name}: an episode outlived its limit of {env.info.episode_limit} steps")
-    return {
-        "num_episodes": env.num_envs,
-        "win_rate": float(env.won.mean()),
-        "return_mean": float(returns.mean()),
-        "return_std": float(returns.std()),
-        "length_mean": float(lengths.mean()),
-    }
+    return returns, lengths
 
 
 def pooled(results: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -25,13 +25,24 @@ OURS = ("--", *SOURCES, LOCK)  # as git takes paths
 PACKAGES = ("torch", "numpy", "numba", "pandas", "rliable", "snakemake", "gymnasium", "box2d")
 
 
-def collect(*, backend: str, threads: int, device: str, command: list[str], unit_data: str = "") -> dict[str, Any]:
+def collect(
+    *,
+    backend: str,
+    threads: int,
+    device: str,
+    command: list[str],
+    unit_data: str = "",
+    starcraft: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """One JSON-ready record of everything that could explain a difference between two runs.
 
     What git says is None where there is no git, or where the sources are not the root of a repository: the commit of
     a repository that happens to lie around them would be a lie.
 
-    Args: unit_data: which the simulator fights with, e.g. "4.10"; empty (null in the record) for other backends.
+    Args:
+      unit_data: which the simulator fights with, e.g. "4.10", or the game that plays; empty (null in the record) for
+        other backends.
+      starcraft: game and packages (`envs.provenance`); the record has no such entry for backends without them.
     """
     versions = {}
     for name in PACKAGES:
@@ -57,6 +68,7 @@ def collect(*, backend: str, threads: int, device: str, command: list[str], unit
         "threads": threads,
         "device": device,
         "versions": versions,
+        **({} if starcraft is None else {"starcraft": starcraft}),
     }
 
 

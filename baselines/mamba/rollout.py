@@ -50,7 +50,7 @@ class Rollout:
         policy.start(slots)
 
     def step(self) -> list[Finished]:
-        """One step in every slot. Returns: the episodes it ended, by slot."""
+        """One step in every slot. Returns: the episodes it ended, by slot; lost ones are left out."""
         env, rows, now = self._env, self._rows, (self._slots, self._t)
         rows["obs"][now], rows["avail"][now] = env.obs, env.available_actions
         uniforms = self._policy.uniforms(self._generator)
@@ -63,7 +63,7 @@ class Rollout:
         ended = np.flatnonzero(env.finished)
         if not len(ended):
             return []
-        finished = [self._cut(int(slot)) for slot in ended]
+        finished = [self._cut(int(slot)) for slot in ended if not env.discarded[slot]]
         env.reset_done()
         self._policy.start_slots(ended)
         self._t[ended] = 0

@@ -55,6 +55,7 @@ class Chunks(NamedTuple):
     log_prob: Tensor
     advantage: Tensor
     active: Tensor  # float
+    known: Tensor  # bool, False where the episode was lost: nobody learns from these rows
     mask: Tensor  # float
     value: Tensor  # at collection, in the units the critic had then
     returns: Tensor  # reward units
@@ -197,7 +198,9 @@ class PpoLearner:
         return PpoPolicy(self._actor, n_agents=n, frames=frames, device=self._device)
 
     def _update(self) -> None:
-        """All gradient steps of a round."""
+        """All gradient steps of a round; none where all of its episodes were lost."""
+        if self._rollout.rows["lost"].all():
+            return
         chunks, log = self._chunks(), _Sums()
         acting = chunks.active.any(0)  # the others have no weight in the actor's loss
         all_acting = _select(chunks, acting.nonzero().squeeze(-1))
@@ -206,7 +209,8 @@ class PpoLearner:
                 self._actor_step(all_acting, log)
             elif acting[part].any():
                 self._actor_step(_select(chunks, part[acting[part]]), log)
-            self._critic_step(chunks if part is None else _select(chunks, part), log)
+            if part is None or chunks.known[:, part].any():
+                self._critic_step(chunks if part is None else _select(chunks, part), log)
             self.updates += 1
         facts = log.means()
         require_finite(facts)
@@ -237,16 +241,18 @@ class PpoLearner:
     def _critic_step(self, batch: Chunks, log: _Sums) -> None:
         learning, critic = self._config.learning, self._config.critic
         old_value = batch.value
+        known = None if batch.known.all() else batch.known
+        learned = batch.returns if known is None else batch.returns[known]
         if isinstance(self._norm, PopArt):  # its output changes units with every update, so the old value must follow
             in_rewards = batch.value * self._collected[1] + self._collected[0]
-            self._norm.update(batch.returns.cpu().numpy())
+            self._norm.update(learned.cpu().numpy())
             old_value = self._norm.normalize(in_rewards)
         else:
-            self._norm.update(batch.returns.cpu().numpy())
+            self._norm.update(learned.cpu().numpy())
         target = self._norm.normalize(batch.returns)
         value = self._critic.unroll(batch.central, batch.critic_hidden, batch.mask)[0].squeeze(-1)
         clip = learning.clip if critic.clip_value else None
-        loss = value_loss(value, old_value, target, clip=clip, delta=critic.huber_delta)
+        loss = value_loss(value, old_value, target, clip=clip, delta=critic.huber_delta, known=known)
         self._critic_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self._critic.parameters(), learning.grad_clip)
@@ -256,7 +262,8 @@ class PpoLearner:
     def _chunks(self) -> Chunks:
         """Values, returns and advantages of the round, cut in pieces."""
         rows, learning, length = self._rollout.rows, self._config.learning, self._config.chunk
-        active = living(rows["avail"][:-1])
+        known = np.broadcast_to(~rows["lost"][..., None], rows["action"].shape)
+        active = living(rows["avail"][:-1]) & known
         central, value, critic_hidden = self._values()
         self._collected = (self._norm.mean, self._norm.deviation)  # units of `value`
         returns, advantage = gae_returns(
@@ -282,6 +289,7 @@ class PpoLearner:
             log_prob=cut(rows["log_prob"]),
             advantage=cut(standardized(advantage, active).astype(np.float32)),
             active=cut(active.astype(np.float32)),
+            known=cut(np.ascontiguousarray(known)),
             mask=cut(np.ascontiguousarray(mask)),
             value=cut(value[:-1]),
             returns=cut(returns.astype(np.float32)),

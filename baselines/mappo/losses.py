@@ -73,13 +73,22 @@ def huber(error: Tensor, delta: float) -> Tensor:
     return torch.where(size <= delta, 0.5 * error * error, delta * (size - 0.5 * delta))
 
 
-def value_loss(value: Tensor, old_value: Tensor, target: Tensor, *, clip: float | None, delta: float) -> Tensor:
+def value_loss(
+    value: Tensor,
+    old_value: Tensor,
+    target: Tensor,
+    *,
+    clip: float | None,
+    delta: float,
+    known: Tensor | None = None,
+) -> Tensor:
     """Mean Huber loss over all rows, those of dead agents included. Everything in normalised units.
 
-    Args: clip: largest change of the value that counts, or None.    delta: see `huber`.
+    Args: clip: largest change of the value that counts, or None.    delta: see `huber`.    known: bool, rows that
+      count; None for all of them.
     """
     loss = huber(target - value, delta)
     if clip is not None:
         moved = old_value + (value - old_value).clamp(-clip, clip)
         loss = torch.maximum(loss, huber(target - moved, delta))
-    return loss.mean()
+    return loss.mean() if known is None else loss[known].mean()

@@ -95,6 +95,7 @@ class Rollout:
             "action": np.zeros(shape, np.int64),
             "log_prob": np.zeros(shape, np.float32),
             "reward": np.zeros((steps, slots), np.float32),
+            "lost": np.zeros((steps, slots), bool),  # the step's episode was lost: nothing is learned from it
         }
         if critic_kind == OBS:
             self.rows["central"] = self.rows["obs"]
@@ -110,7 +111,7 @@ class Rollout:
         return self.t == self.steps
 
     def step(self) -> list[Finished]:
-        """One step in every slot. Returns: the episodes it ended, by slot."""
+        """One step in every slot. Returns: the episodes it ended, by slot; lost ones are left out."""
         env, rows, t = self._env, self.rows, self.t
         log_probs = self._policy.log_policy(rows["obs"][t], rows["avail"][t])
         actions = sample(log_probs, self._generator)
@@ -124,7 +125,11 @@ class Rollout:
         self._length += 1
         ended = np.flatnonzero(env.finished)
         rows["mask"][t + 1], rows["bad"][t + 1] = ~env.finished, ~env.truncated
-        finished = [Finished(bool(env.won[b]), float(self._return[b]), int(self._length[b])) for b in ended]
+        rows["lost"][t] = False
+        for b in np.flatnonzero(env.discarded):
+            rows["lost"][max(0, t + 1 - self._length[b]) : t + 1, b] = True
+        whole = ended[~env.discarded[ended]]
+        finished = [Finished(bool(env.won[b]), float(self._return[b]), int(self._length[b])) for b in whole]
         if len(ended):
             self._return[ended] = self._length[ended] = 0
             started = time.perf_counter()

@@ -62,7 +62,10 @@ class Rollout:
         policy.start(slots)
 
     def step(self, env_steps: int) -> list[Finished]:
-        """One step in every slot. env_steps: count before it. Returns: the episodes it ended, by slot."""
+        """One step in every slot. env_steps: count before it.
+
+        Returns: the episodes it ended, by slot; lost ones are left out.
+        """
         env, rows, now = self._env, self._rows, (self._slots, self._t)
         self._observe(now)
         actions = self._policy.explore(env.obs, env.available_actions, self._epsilon, self._generator)
@@ -75,7 +78,7 @@ class Rollout:
         if not len(ended):
             return []
         self._observe((self._slots, self._t))
-        finished = [self._cut(int(slot)) for slot in ended]
+        finished = [self._cut(int(slot)) for slot in ended if not env.discarded[slot]]
         env.reset_done()
         self._policy.start_slots(ended)
         self._t[ended] = 0
