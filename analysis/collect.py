@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis import expected, job_cost, store
-from analysis.study import Group, Run, Study, StudyError
+from analysis.study import STARCRAFT, Group, Run, Study, StudyError
 from training import identity
 from training.files import replacing
 from training.metrics import ABSOLUTE_TIMES, validate
@@ -147,9 +147,13 @@ def unit_data(frame: pd.DataFrame, group: Group) -> str:
 
 
 def made_by(frame: pd.DataFrame, group: Group) -> str:
-    """What a result must say about its origin: `skirmish, unit data 4.10`, or the backend alone."""
+    """What a result must say about its origin: `skirmish, unit data 4.10`, `smac, StarCraft II 4.10`; or the backend.
+
+    What a stand-in played through the official packages says so here, and nowhere is it called StarCraft II.
+    """
     data = unit_data(frame, group)
-    return f"{group.backend}, unit data {data}" if data else group.backend
+    own = "" if group.backend in STARCRAFT else "unit data "
+    return f"{group.backend}, {own}{data}" if data else group.backend
 
 
 def study_made_by(frame: pd.DataFrame, study: Study) -> str:

@@ -20,7 +20,7 @@ from analysis.evidence import Evidence
 from analysis.films import Shot
 from analysis.formats import cells
 from analysis.plots import embed
-from analysis.study import FIGURES, Group, Study
+from analysis.study import FIGURES, STARCRAFT, Group, Study
 from training.metrics import ABSOLUTE_TIMES
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -207,6 +207,8 @@ def group_facts(group: Group, study: Study, frame: pd.DataFrame) -> list[tuple[s
     for key, preset in presets.items():
         named.setdefault(preset, []).append(study.algorithms[key].label)
     own = "skirmish is this suite's own simulator, not StarCraft II" if group.backend == "skirmish" else ""
+    if group.backend in STARCRAFT:
+        own = f"through the official package {group.backend}"
     options = ", ".join(f"{name} = {value}" for name, value in group.env.items())
     return [
         ("Backend", "; ".join(filter(None, (made_by(frame, group), own)))),

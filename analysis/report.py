@@ -16,7 +16,7 @@ from analysis.evidence import PUBLISHED, Evidence
 from analysis.evidence import write as keep
 from analysis.formats import markdown
 from analysis.statistics import CONFIDENCE
-from analysis.study import FIGURES, TABLES, Group, Study, StudyError
+from analysis.study import FIGURES, STARCRAFT, TABLES, Group, Study, StudyError
 from training.files import write_text
 from training.metrics import ABSOLUTE_TIMES
 
@@ -195,6 +195,8 @@ def _protocol(group: Group, study: Study, units: str) -> str:
         text += " A win is a return of at least 200, from where Gymnasium calls the task solved; compare the returns."
     if group.backend == "skirmish":
         text += f" `skirmish` is this suite's own simulator, not StarCraft II; its unit data: {units}."
+    if group.backend in STARCRAFT:
+        text += f" Played through the official package `{group.backend}`; the game: {units}."
     return text
 
 

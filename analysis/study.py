@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ TABLES = (
 )  # written once per study
 AGGREGATES = "Figs. 7 and 8"  # in `in_paper.figure`
 RUNS = "runs"  # folder of all runs, beside the folders of studies
+STARCRAFT = ("smac", "smacv2")  # backends that play through the official packages
+DRAWN = r"(terran|protoss|zerg)_\d+_vs_\d+(_epo)?"  # names of drawn battles
 
 
 class StudyError(ValueError):
@@ -204,16 +207,24 @@ class Study:
     def on_backend(self, backend: str) -> Study:
         """The same study with every StarCraft group moved to `backend` (skirmish or smac), under a name of its own.
 
-        Results of two backends never meet: the moved study is called NAME_BACKEND and so has its own folder.
+        Results of two backends never meet: the moved study is called NAME_BACKEND and so has its own folder. Groups
+        with drawn battles go to `smacv2` where the others go to `smac`.
         Raises: StudyError for another backend.
         """
         if backend not in ("skirmish", "smac"):
             raise StudyError(f"backend must be skirmish or smac, got {backend!r}: the matrix games have only one")
         moved = {
-            key: replace(group, backend=backend) if group.backend in ("skirmish", "smac") else group
+            key: replace(group, backend="smacv2" if backend == "smac" and _drawn(group) else backend)
+            if group.backend in ("skirmish", *STARCRAFT)
+            else group
             for key, group in self.groups.items()
         }
         return self if moved == self.groups else replace(self, name=f"{self.name}_{backend}", groups=moved)
+
+
+def _drawn(group: Group) -> bool:
+    """Whether the group's battles are drawn, as SMACv2's are."""
+    return all(re.fullmatch(DRAWN, name) for name in group.maps)
 
 
 def _text(value: Any) -> str:

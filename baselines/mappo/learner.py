@@ -274,6 +274,8 @@ class PpoLearner:
             lam=learning.gae_lambda,
             bad=rows["bad"][..., None] if learning.proper_time_limits else None,
         )
+        if not known.all():  # whatever was computed there is of no use
+            returns, advantage = np.where(known, returns, 0.0), np.where(known, advantage, 0.0)
         self._means.add({"value_mean": float(self._norm.denormalize(value[:-1]).mean())})
         self._means.add({"target_mean": float(returns.mean(dtype=np.float64))})
         mask = np.broadcast_to(rows["mask"][:-1, :, None], active.shape)

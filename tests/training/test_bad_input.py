@@ -49,7 +49,7 @@ def refusal(capsys, program, command):
         (["--map", "matrix_λ"], "unknown environment 'matrix_λ', expected one of matrix_1"),
         (["--map", "../3m"], "did you mean '3m'?"),
         (["--map", ""], "unknown map ''"),
-        (["--backend", "matrx"], "expected one of gymnasium, matrix, skirmish: did you mean 'matrix'?"),
+        (["--backend", "matrx"], "expected one of gymnasium, matrix, skirmish, smac, smacv2: did you mean 'matrix'?"),
         (["--env", "obs_nose=1"], "did you mean 'obs_noise'?"),
         (["--env", "obs_noise=much"], "obs_noise must be at least 0, got 'much'"),
         (["--device", ""], "device '' is not available"),

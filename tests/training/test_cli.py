@@ -386,7 +386,14 @@ def test_a_run_trains_the_learner_it_was_given_under_lock_and_leaves_its_files(t
     assert run_train(flags, **described, make_learner=make_learner) == 0
     assert (run / "done.json").is_file() and len(locks) == 10
     first, second = json.loads((run / "provenance.json").read_text())["sessions"]
-    collected = {"git_dirty": False, "backend": "matrix", "threads": 3, "device": "cpu", "unit_data": ""}
+    collected = {
+        "git_dirty": False,
+        "backend": "matrix",
+        "threads": 3,
+        "device": "cpu",
+        "unit_data": "",
+        "starcraft": None,
+    }
     collected |= {"command": ["python", "-m", "toy", "train", "--seed", "5"]}
     for found, step in ((first, 0), (second, 15)):
         assert found.pop("started") and found == {"from_env_steps": step} | collected

@@ -21,7 +21,7 @@ class Slots:
 
     def __init__(self, limit=3, lengths=(1, 2, 3)):
         self.info = SimpleNamespace(name="slots", episode_limit=limit)
-        self.num_envs, self.lengths = 3, np.array(lengths)
+        self.num_envs, self.lengths, self.discarded = 3, np.array(lengths), np.zeros(3, bool)
         self.won = np.array([True, False, True])
         self.seeds, self.actions = [], []
 

@@ -13,7 +13,7 @@ import alone
 from analysis import estimate, store, variants
 from analysis import partial as parts  # Snakemake needs the plain name for itself
 from analysis.resources import SHORT_SECONDS, is_short, memory_mb, runtime_minutes
-from analysis.study import FIGURES, RUNS, TABLES, Run, Study, StudyError
+from analysis.study import FIGURES, RUNS, STARCRAFT, TABLES, Run, Study, StudyError
 from analysis.study_files import RESERVED, load_studies
 
 RESULTS = str(config.get("results", "results"))  # --config results=DIR
@@ -166,7 +166,7 @@ def warm_up_command(wildcards) -> str:
     """What compiles the kernels of a study's maps; nothing has to be where all of them are StarCraft's, or no run starts."""
     if wildcards.study in PARTS:
         return "true"
-    groups = [group for group in STUDIES[wildcards.study].groups.values() if group.backend != "smac"]
+    groups = [group for group in STUDIES[wildcards.study].groups.values() if group.backend not in STARCRAFT]
     maps = dict.fromkeys(f"--map {name}" for group in groups for name in group.maps)
     return " ".join(["python -m mazero warmup", *maps]) if maps else "true"
 
