@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import logging
 import sys
@@ -258,17 +259,15 @@ def run_train(
     check_device(arguments.device)
     schedule, options, backend = _schedule(arguments), env_options(arguments), record["backend"]
 
+    opened = contextlib.ExitStack()
+
     def make_run_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
-        return make_env(arguments.map, options, backend=backend, num_envs=num_envs, observation=observation, seed=seed)
+        how = {"backend": backend, "num_envs": num_envs, "observation": observation, "seed": seed}
+        env = make_env(arguments.map, options, **how)
+        opened.callback(env.close)  # games outside of this process, which a learner may keep alive
+        return env
 
     run = RunDirectory(arguments.out)
-    learner = make_learner(
-        config,
-        make_env=make_run_env,
-        seed=arguments.seed,
-        device=arguments.device,
-        eval_episodes=arguments.eval_episodes,
-    )
 
     def report(from_step: int) -> list[Reporter]:
         provenance.add_session(
@@ -291,8 +290,16 @@ def run_train(
             from_step=from_step,
         )
 
-    with run.claim(record):
-        return train(learner, run, schedule, report)
+    with opened:
+        learner = make_learner(
+            config,
+            make_env=make_run_env,
+            seed=arguments.seed,
+            device=arguments.device,
+            eval_episodes=arguments.eval_episodes,
+        )
+        with run.claim(record):
+            return train(learner, run, schedule, report)
 
 
 def flat_overrides(arguments: argparse.Namespace) -> list[str]:

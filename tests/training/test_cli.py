@@ -139,7 +139,7 @@ def made(monkeypatch):
         calls.append({"name": name} | kwargs)
         sizes = {size: kwargs.get(size, 3) for size in ("obs_size", "n_actions")}
         info = SimpleNamespace(backend=f"{kwargs['backend']}!", unit_data=kwargs.get("units", ""), **sizes)
-        return SimpleNamespace(info=info)
+        return SimpleNamespace(info=info, close=lambda: None)
 
     options = ("obs_size", "n_actions", "units", "noise")
     names = {"toy_map": {"toy_backend": options, "toy_backend!": options}}
