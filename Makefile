@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 STUDY ?= quickstart
+# Interpreter with the smac packages and what requirements.lock names, for test-starcraft.
+SC2_PYTHON ?= $(BIN)/python
 # One core per training run: every run gets one thread, Snakemake starts as many runs as there are cores.
 ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH"
 
@@ -51,8 +53,8 @@ test-mutants: $(STAMP) ## small errors put into the code, which tests must notic
 test-gpu: $(STAMP) ## needs a CUDA device
 	$(ENV) $(BIN)/python -m pytest -q -m gpu
 
-test-starcraft: $(STAMP) ## needs StarCraft II and the smac package
-	$(ENV) $(BIN)/python -m pytest -q -m starcraft
+test-starcraft: $(STAMP) ## the official smac packages, on the game in SC2PATH or else a stand-in: it says which (docs/starcraft.md)
+	@$(ENV) $(SC2_PYTHON) -m tests.envs.smac.game
 
 test-slurm: $(STAMP) ## a study on a Slurm of this machine, with jobs that are killed; installs Debian packages, needs root
 	tests/slurm/daemons.sh install
