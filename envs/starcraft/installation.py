@@ -21,7 +21,8 @@ REPOSITORIES = {
 MAPS = "SMAC_Maps"  # folder of both packages' maps in the game's folder Maps
 DEFAULT_FOLDER = "~/StarCraftII"  # where pysc2 looks without SC2PATH
 BINARY = "SC2_x64"
-STAND_IN = "STANDIN.json"  # file in the game's folder that says: this is no StarCraft II
+# File in the game's folder that says: this is no StarCraft II (`python -m skirmish install-standin`).
+STAND_IN = "THIS-IS-THE-SKIRMISH-STAND-IN.txt"
 GAME_PACKAGES = ("pysc2", "s2clientprotocol")
 # Builds of game versions that Linux packages exist for, as Blizzard's list of versions has them.
 VERSION_OF_BUILD = {
@@ -39,14 +40,14 @@ class Installation:
 
     folder: Path
     build: int
-    stand_in: dict[str, Any] | None  # what its marker says; None for the real game
+    stand_in: bool  # made by `python -m skirmish install-standin`
 
     @property
     def label(self) -> str:
         """What results must say: the game and its version, or that it is none."""
-        if self.stand_in is not None:
-            return f"stand-in, not StarCraft II (skirmish {self.stand_in.get('unit_data', 'of unknown unit data')})"
         version = VERSION_OF_BUILD.get(self.build)
+        if self.stand_in:
+            return f"stand-in, not StarCraft II (skirmish {version})"
         return f"StarCraft II {version} (build {self.build})" if version else f"StarCraft II (build {self.build})"
 
 
@@ -98,7 +99,7 @@ def find_game(game_version: str | None = None) -> Installation:
                 f"{', '.join(f'Base{number}' for number in builds)}: install that version or leave game_version out"
             )
         build = wanted[0] if wanted else build
-    return Installation(folder, build, _marker(folder))
+    return Installation(folder, build, (folder / STAND_IN).exists())
 
 
 def require_map(folder: Path, name: str) -> None:
@@ -121,17 +122,6 @@ def record(backend: str, game_version: str | None) -> dict[str, Any]:
         "packages": {name: _version(name) for name in GAME_PACKAGES},
         backend: _origin(backend),
     }
-
-
-def _marker(folder: Path) -> dict[str, Any] | None:
-    path = folder / STAND_IN
-    if not path.exists():
-        return None
-    try:
-        marker = json.loads(path.read_text())
-    except (OSError, ValueError):
-        marker = None
-    return marker if isinstance(marker, dict) else {}
 
 
 def _same(version: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""Run the tests that need a game: `python -m tests.envs.smac.game [arguments of pytest]`, as `make test-starcraft` does.
+"""Run the tests that need a game, as `make test-starcraft` does: `python -m tests.envs.smac.game [pytest arguments]`.
 
 The game is the one in SC2PATH; without one it is a stand-in, made for these tests by `python -m skirmish
 install-standin`. Which one it was is said before and after the tests.
