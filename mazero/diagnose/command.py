@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from envs import STARCRAFT
 from mazero.diagnose.play import Outcome, play, record
 from mazero.diagnose.rows import MEASURES, Row, lookahead_rows, outcome_rows, recording_rows, search_gain_rows
 from mazero.diagnose.simulated import look_ahead
@@ -43,8 +44,14 @@ def diagnose(arguments: argparse.Namespace, run: dict[str, Any], trained: Traine
     """Play, measure, and write OUT/diagnosis.{json,png,pdf}.
 
     Args: run: its config.json.
-    Returns: the summary and the files written. Raises: UserError if nothing can be written, or the run has no metrics.
+    Returns: the summary and the files written.
+    Raises: UserError if nothing can be written, the run has no metrics, or its games cannot be saved and restored.
     """
+    if run["backend"] in STARCRAFT:
+        raise UserError(
+            f"only environments that can go back to a state can be diagnosed, got a run on backend {run['backend']}: "
+            "train on skirmish for that"
+        )
     # Drawing is analysis' work, which reads nothing but the table; here, so that no other command waits for it.
     from analysis import diagnosis
 

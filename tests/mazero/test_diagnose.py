@@ -1,5 +1,6 @@
 """`mazero diagnose` end to end on tiny runs: the table is complete, planted faults are seen, bad input is one line."""
 
+import argparse
 import dataclasses
 import json
 import shutil
@@ -10,7 +11,7 @@ import torch
 
 import analysis.diagnosis
 from mazero import cli
-from mazero.diagnose.command import measured
+from mazero.diagnose.command import diagnose, measured
 from mazero.diagnose.play import play, record
 from mazero.diagnose.rows import MEASURES, lookahead_rows, recording_rows
 from mazero.diagnose.simulated import _follow, look_ahead
@@ -21,6 +22,7 @@ from mazero.transforms import two_hot
 from tests.mazero.tiny import TINY
 from training import checkpoint
 from training.cli import main
+from training.errors import UserError
 
 FLAGS = ["--seed", "3", "--env-steps", "120", "--eval-every", "60", "--eval-episodes", "2", "--progress", "none",
          "--set", *TINY]  # fmt: skip
@@ -470,3 +472,8 @@ def test_panels_show_what_the_table_holds(table):
     assert list(win_rate.get_ydata()) == [record["win_rate"] for record in table["curves"]["eval"]]
     texts = " ".join(text.get_text() for text in figure.texts)
     assert "3m, seed 3" in texts and "unit data 4.10" in texts and "6 episodes a set" in texts
+
+
+def test_a_run_on_starcraft_is_refused():
+    with pytest.raises(UserError, match="only environments that can go back to a state can be diagnosed, got a run on"):
+        diagnose(argparse.Namespace(), {"backend": "smac"}, trained=None)
