@@ -133,3 +133,47 @@ def test_the_mazero_family_is_that_of_the_units() -> None:
             mazero.reset_done()
     finally:
         mazero.close()
+
+
+def test_a_game_that_stands_still_counts_as_hung() -> None:
+    require("smac", "3m")
+    env = envs.make("3m", backend="smac", num_envs=2, step_timeout=5.0)
+    assert isinstance(env, SmacEnv)
+    try:
+        env.reset()
+        worker = env.processes[1]
+        assert worker is not None
+        stopped = children(worker)
+        for game in stopped:
+            os.kill(game, signal.SIGSTOP)
+        _, lost = play(env, 6)
+        assert lost == env.faults.by_kind["hang"] == env.faults.total == 1
+        assert not [game for game in stopped if alive(game)]
+    finally:
+        env.close()
+
+
+KILLED = """
+import time
+import envs
+env = envs.make("3m", backend="smac", num_envs=2)
+env.reset()
+print(*env.processes, env._crew._guard._process.pid, env._crew._guard.folder, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_games_die_with_a_run_that_is_killed() -> None:
+    require("smac", "3m")
+    run = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    *pids, folder = run.stdout.readline().split()
+    everybody = {int(pid) for pid in pids} | {game for pid in pids[:2] for game in children(int(pid))}
+    assert len(everybody) == 5
+    run.kill()
+    run.wait()
+    run.stdout.close()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and (any(alive(pid) for pid in everybody) or os.path.exists(folder)):
+        time.sleep(0.05)
+    assert not [pid for pid in everybody if alive(pid)] and not os.path.exists(folder)
