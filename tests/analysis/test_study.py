@@ -50,6 +50,7 @@ def test_environment_options_of_a_group_reach_the_command(tmp_path: Path) -> Non
 
 def test_the_schema_knows_the_options_of_the_environments() -> None:
     known = set(envs.option_names("terran_5_vs_5")) | set(envs.option_names("matrix_1"))
+    known |= set(envs.option_names("3m", backend="smac"))
     rules = {field.name for field in fields(Rules)}
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     # game_version is no field of SMAC's options there, it chooses the unit data.
