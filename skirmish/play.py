@@ -136,6 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("maps", "list the maps"),
         ("watch", "film a scripted policy"),
         ("gallery", "draw all maps at their start into one figure"),
+        ("serve", "serve StarCraft II's API to other programs (flags: serve --help)"),
+        ("install-standin", "make a folder that smac and pysc2 take for StarCraft II"),
     ):
         sub = commands.add_parser(command, help=text)
         if command in ("play", "sensitivity", "watch"):

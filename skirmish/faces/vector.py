@@ -250,7 +250,7 @@ class SkirmishEnv(Slots):
         if not slots.all():
             return
         self._next_kinds[:] = build_kinds(self.spec)
-        self._places[:] = _places(self.spec, self.rules)
+        self._places[:] = starting_places(self.spec, self.rules)
 
     def _step(self, actions: np.ndarray, *, checked: bool) -> None:
         for _ in self._advance(actions, self._pieces(), ~self.finished, checked=checked):
@@ -313,7 +313,7 @@ class SkirmishEnv(Slots):
         return self.units, self.marks, self.clocks
 
 
-def _places(spec: MapSpec, rules: Rules) -> np.ndarray:
+def starting_places(spec: MapSpec, rules: Rules) -> np.ndarray:
     """(4, U) x, y, goal x and goal y of every unit: agents by type in creation order, then enemies."""
     groups = spec.allies + spec.enemies
     spots = packed_spots(groups, rules.placement_gap)
