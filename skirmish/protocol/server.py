@@ -101,9 +101,11 @@ class Server:
                     parts.append(bytes(event.data))
                     if event.fin:
                         whole, parts = b"".join(parts), []
-                        protocol.send_binary(self._answer(whole))
-                        if self._finished():
-                            protocol.send_close()
+                        response = self._answer(whole)
+                        if protocol.state is State.OPEN:  # else the client asked to quit and hung up at once
+                            protocol.send_binary(response)
+                            if self._finished():
+                                protocol.send_close()
             if not self._send(client, protocol) or not received or protocol.state is State.CLOSED:
                 return was_client
             if self._finished():
