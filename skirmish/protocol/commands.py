@@ -65,6 +65,7 @@ def parse_flags(arguments: Sequence[str]) -> ServeFlags:
 
 def serve(arguments: Sequence[str]) -> int:
     """The command `serve`. Returns the exit code: 2 for bad flags, a port that is taken or missing packages."""
+    parent = os.getppid()  # asked for at once: it may die while the rest is loaded
     if any(a in ("-h", "-help", "--help") for a in arguments):
         sys.stdout.write(HELP)
         return 0
@@ -85,7 +86,7 @@ def serve(arguments: Sequence[str]) -> int:
         from skirmish.protocol.messages import load_messages
 
         game = Game(load_messages(), flags.version)
-        Server(listener, game.answer, lambda: game.status == QUIT).serve()
+        Server(listener, game.answer, lambda: game.status == QUIT, parent).serve()
     except ImportError as error:
         sys.stderr.write(f"skirmish serve: {error}\n")
         return 2

@@ -45,17 +45,26 @@ class ParentDied(Exception):
 class Server:
     """Serves one client after the handshake; those who ask for another path get 404 and do not count."""
 
-    def __init__(self, listener: socket.socket, answer: Callable[[bytes], bytes], finished: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        answer: Callable[[bytes], bytes],
+        finished: Callable[[], bool],
+        parent: int,
+    ) -> None:
         """Bind to an open socket.
 
-        Args: answer: a request's bytes -> the response's; finished: True once the client has asked to quit.
+        Args:
+          answer: a request's bytes -> the response's.
+          finished: True once the client has asked to quit.
+          parent: id of the process without which the server ends.
         """
         with needed_for("games served to other programs", "websockets", extra="protocol"):
             from websockets.server import ServerProtocol
 
         self._protocol: Any = ServerProtocol
         self._listener, self._answer, self._finished = listener, answer, finished
-        self._parent = os.getppid()
+        self._parent = parent
 
     def serve(self) -> None:
         """Until the client leaves. Raises: ParentDied; TimeoutError if no client comes."""
