@@ -54,6 +54,7 @@ test-gpu: $(STAMP) ## needs a CUDA device
 	$(ENV) $(BIN)/python -m pytest -q -m gpu
 
 test-starcraft: $(STAMP) ## the official smac packages, on the game in SC2PATH or else a stand-in: it says which (docs/starcraft.md)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-starcraft.lock
 	@$(ENV) $(SC2_PYTHON) -m tests.envs.smac.game
 
 test-slurm: $(STAMP) ## a study on a Slurm of this machine, with jobs that are killed; installs Debian packages, needs root

@@ -14,6 +14,7 @@ def client():
 
     process, port = start()
     client = Client(port)
+    client.process = process
     yield client
     client.close()
     assert process.wait(timeout=30) == 0

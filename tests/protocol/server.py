@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from skirmish.protocol.messages import load_messages
 
 ROOT = Path(__file__).parents[2]
@@ -107,56 +105,3 @@ def new_game(name: str, seed: int = 1) -> dict:
         "player_setup": [{"type": PARTICIPANT}, {"type": COMPUTER, "race": TERRAN, "difficulty": 7}],
         "random_seed": seed,
     }
-
-
-class FaceByProtocol:
-    """SMAC's bookkeeping on raw observations, as far as positions, health and cooldowns go: what its features need."""
-
-    def __init__(self, client: Client, n_agents: int, n_enemies: int) -> None:
-        self.client, self.n, self.m = client, n_agents, n_enemies
-
-    def begin_first(self) -> None:
-        self._init()
-
-    def begin_next(self) -> None:
-        """As SMAC: kill who is left, two loops."""
-        living = [tag for tag in self.tags if tag in self.known]
-        self.client.ask(debug={"debug": [{"kill_unit": {"tag": living}}]})
-        self.client.ask(step={"count": 2})
-        self._init()
-
-    def _init(self) -> None:
-        allies, enemies = self.client.units()
-        allies = sorted(allies, key=lambda u: (u.unit_type, u.pos.x, u.pos.y))
-        assert (len(allies), len(enemies)) == (self.n, self.m)
-        self.tags = [u.tag for u in allies + enemies]
-        self.known = {u.tag: u for u in allies + enemies}
-
-    def step(self, joint, healers, move: float = 2.0) -> None:
-        """One step of SMAC. Args: joint: (n,) action ids; healers: (n,) bool, who aims at agents."""
-        orders = []
-        for i, action in enumerate(map(int, joint)):
-            unit = self.known.get(self.tags[i])
-            if unit is None or action == 0:
-                continue
-            order = {"ability_id": 4, "unit_tags": [unit.tag]}
-            if 2 <= action <= 5:
-                dx, dy = ((0, move), (0, -move), (move, 0), (-move, 0))[action - 2]
-                order |= {"ability_id": 16, "target_world_space_pos": {"x": unit.pos.x + dx, "y": unit.pos.y + dy}}
-            elif action >= 6:
-                target = self.tags[action - 6 + (0 if healers[i] else self.n)]
-                order |= {"ability_id": 386 if healers[i] else 23, "target_unit_tag": target}
-            orders.append({"action_raw": {"unit_command": order}})
-        self.client.ask(action={"actions": orders})
-        self.client.ask(step={"count": 8})
-        units = self.client.ask(observation={}).observation.observation.raw_data.units
-        self.known = {u.tag: u for u in units}
-
-    def table(self) -> np.ndarray:
-        """(6, U) x, y, health, shield, cooldown, energy; zeros for the dead."""
-        rows = np.zeros((6, len(self.tags)))
-        for u, tag in enumerate(self.tags):
-            if tag in self.known:
-                k = self.known[tag]
-                rows[:, u] = k.pos.x, k.pos.y, k.health, k.shield, k.weapon_cooldown, k.energy
-        return rows

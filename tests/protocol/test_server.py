@@ -62,18 +62,19 @@ def test_quit_is_answered_and_ends_the_process(tmp_path):
     process.stdout.close()
 
 
-def test_side_by_side_servers_play_their_own_games_and_end_with_their_clients():
-    servers = [start() for _ in range(3)]
-    clients = [Client(port) for _, port in servers]
-    for seed, client in enumerate(clients):
-        client.begin("3m", seed)
-        client.ask(step={"count": seed})
-    assert [c.ask(observation={}).observation.observation.game_loop for c in clients] == [0, 1, 2]
-    assert len({tuple(u.pos.x for u in c.units()[0]) for c in clients}) == 3
-    for (process, port), client in zip(servers, clients):
-        client.close()
-        assert process.wait(SECONDS) == 0 and is_free(port)
-        process.stdout.close()
+def test_side_by_side_servers_play_their_own_games_and_end_with_their_clients(client):
+    client.ask(leave_game={})
+    process, port = start()
+    other = Client(port)
+    for seed, one in enumerate((client, other)):
+        one.begin("3m", seed)
+        one.ask(step={"count": seed})
+    assert [c.ask(observation={}).observation.observation.game_loop for c in (client, other)] == [0, 1]
+    assert [u.pos.x for u in client.units()[0]] != [u.pos.x for u in other.units()[0]]
+    other.close()
+    assert process.wait(SECONDS) == 0 and is_free(port)
+    process.stdout.close()
+    assert client.ask(leave_game={}).status == 1
 
 
 def test_a_server_ends_when_its_client_is_killed():
@@ -115,15 +116,12 @@ def test_other_paths_are_not_found_and_do_not_end_the_server():
     process.stdout.close()
 
 
-def test_it_listens_on_the_loopback_interface_only():
-    process, port = start()
+def test_it_listens_on_the_loopback_interface_only(client):
+    port = client.socket.getpeername()[1]
     with open("/proc/net/tcp", encoding="utf-8") as file:
         rows = [line.split() for line in file]
     mine = [row[1] for row in rows[1:] if row[3] == "0A" and row[1].endswith(f":{port:04X}")]
     assert mine == [f"0100007F:{port:04X}"]
-    process.send_signal(signal.SIGTERM)
-    process.wait(SECONDS)
-    process.stdout.close()
 
 
 def test_a_taken_port_is_an_error():
@@ -135,16 +133,12 @@ def test_a_taken_port_is_an_error():
     assert done.returncode == 2 and "in use" in done.stderr
 
 
-def test_no_file_is_left_open_by_many_games():
-    process, port = start()
-    client = Client(port)
+def test_no_file_is_left_open_by_many_games(client):
     client.begin("3m")
-    before = len(os.listdir(f"/proc/{process.pid}/fd"))
+    folder = f"/proc/{client.process.pid}/fd"
+    before = len(os.listdir(folder))
     for seed in range(20):
         client.ask(leave_game={})
         client.begin("3m", seed)
         client.ask(step={"count": 8})
-    assert len(os.listdir(f"/proc/{process.pid}/fd")) == before
-    client.close()
-    assert process.wait(SECONDS) == 0
-    process.stdout.close()
+    assert len(os.listdir(folder)) == before
