@@ -1,4 +1,4 @@
-"""SMAC's way with raw units, written down once more: who is which agent, what an action id orders, how episodes begin."""
+"""SMAC's way with raw units, written down once more: who is which agent, what an action orders, how episodes begin."""
 
 from __future__ import annotations
 

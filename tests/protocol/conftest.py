@@ -1,11 +1,11 @@
-"""A server that the tests of a module share, with a client of it."""
+"""A server that the tests share, with a client of it."""
 
 import pytest
 
 REASON = "needs the packages of requirements-starcraft.lock"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def client():
     """Starts with whatever game the test before left."""
     pytest.importorskip("s2clientprotocol", reason=REASON)

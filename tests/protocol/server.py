@@ -1,4 +1,4 @@
-"""A server in a process of its own and the smallest client that can talk to it, for the tests of `skirmish.protocol`."""
+"""A server in a process of its own, and the smallest client that can talk to it."""
 
 import base64
 import os

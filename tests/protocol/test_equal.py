@@ -84,7 +84,7 @@ class Raw:
 def test_battles_on_all_maps_are_those_of_the_simulator(client, name):
     client.ask(leave_game={})
     client.begin(name, seed=5, race=RACES[load_map(name).ally_race])
-    assert largest_difference(Raw(client), name, 5, episodes=2, most_steps=40) < FLOAT32
+    assert largest_difference(Raw(client), name, 5, episodes=2, most_steps=25) < FLOAT32
 
 
 def test_battles_by_pysc2_are_those_of_the_simulator(tmp_path):
