@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+GAME_STAMP := $(VENV)/.installed-starcraft
 CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 STUDY ?= quickstart
 # Interpreter with the smac packages and what requirements.lock names, for test-starcraft.
@@ -25,6 +26,11 @@ $(STAMP): requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	touch $@
 
+# For tests only: clients and a server of StarCraft II's API.
+$(GAME_STAMP): requirements-starcraft.lock $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-starcraft.lock
+	touch $@
+
 reproduce: $(STAMP) ## the quickstart study, from training to figures in results/quickstart
 	$(MAKE) --no-print-directory study STUDY=quickstart
 
@@ -34,7 +40,7 @@ study: $(STAMP) ## any study: make study STUDY=matrix
 progress: $(STAMP) ## how far the runs of a study are: make progress STUDY=quickstart
 	@$(ENV) $(BIN)/python -m analysis progress results/$(STUDY)
 
-test: $(STAMP) ## the default tests
+test: $(STAMP) $(GAME_STAMP) ## the default tests
 	$(ENV) $(BIN)/python -m pytest -q -n $(CORES)
 
 test-slow: $(STAMP) ## learning curves and statistics that take minutes
@@ -53,8 +59,7 @@ test-mutants: $(STAMP) ## small errors put into the code, which tests must notic
 test-gpu: $(STAMP) ## needs a CUDA device
 	$(ENV) $(BIN)/python -m pytest -q -m gpu
 
-test-starcraft: $(STAMP) ## the official smac packages, on the game in SC2PATH or else a stand-in: it says which (docs/starcraft.md)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-starcraft.lock
+test-starcraft: $(STAMP) $(GAME_STAMP) ## the official smac packages, on the game in SC2PATH or else a stand-in: it says which (docs/starcraft.md)
 	@$(ENV) $(SC2_PYTHON) -m tests.envs.smac.game
 
 test-slurm: $(STAMP) ## a study on a Slurm of this machine, with jobs that are killed; installs Debian packages, needs root
