@@ -14,6 +14,8 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from skirmish.protocol import MARKER
+
 REPOSITORIES = {
     "smac": "git+https://github.com/oxwhirl/smac",
     "smacv2": "git+https://github.com/oxwhirl/smacv2",
@@ -21,8 +23,6 @@ REPOSITORIES = {
 MAPS = "SMAC_Maps"  # folder of both packages' maps in the game's folder Maps
 DEFAULT_FOLDER = "~/StarCraftII"  # where pysc2 looks without SC2PATH
 BINARY = "SC2_x64"
-# File in the game's folder that says: this is no StarCraft II (`python -m skirmish install-standin`).
-STAND_IN = "THIS-IS-THE-SKIRMISH-STAND-IN.txt"
 GAME_PACKAGES = ("pysc2", "s2clientprotocol")
 # Builds of game versions that Linux packages exist for, as Blizzard's list of versions has them.
 VERSION_OF_BUILD = {
@@ -99,7 +99,7 @@ def find_game(game_version: str | None = None) -> Installation:
                 f"{', '.join(f'Base{number}' for number in builds)}: install that version or leave game_version out"
             )
         build = wanted[0] if wanted else build
-    return Installation(folder, build, (folder / STAND_IN).exists())
+    return Installation(folder, build, (folder / MARKER).exists())
 
 
 def require_map(folder: Path, name: str) -> None:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import skirmish
+from skirmish.protocol import MARKER
 from skirmish.protocol.scene import MAP_FOLDER, SUFFIX, map_files
 from skirmish.protocol.views import BUILDS
 
-MARKER = "THIS-IS-THE-SKIRMISH-STAND-IN.txt"
 TEXT = """This folder is not StarCraft II. Its SC2_x64 starts the simulator `skirmish` (python -m skirmish serve), which
 speaks the game's API, and its map files are names without content. Results made with it are not StarCraft II results.
 Made by: python -m skirmish install-standin. Delete the folder to be rid of it.

@@ -9,7 +9,8 @@ import pytest
 from skirmish.data.maps import map_names
 from skirmish.play import main
 from skirmish.protocol.commands import ServeFlags, install, parse_flags, serve
-from skirmish.protocol.standin import MARKER, install_standin, is_standin
+from skirmish.protocol import MARKER
+from skirmish.protocol.standin import install_standin, is_standin
 from tests.protocol.server import ROOT
 
 PYSC2 = "-listen 127.0.0.1 -port 5678 -dataDir /g/ -tempDir /tmp/sc-x/ -dataVersion B89B -headlessNoRender".split()

@@ -11,6 +11,7 @@ import pytest
 import envs
 from envs.starcraft import installation
 from envs.starcraft.installation import NotInstalledError
+from skirmish.protocol import MARKER
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_whole_installation_is_described_without_being_started(packages: Path,
 
 
 def test_a_stand_in_is_never_called_starcraft(packages: Path, game: Path) -> None:
-    (game / installation.STAND_IN).write_text("not StarCraft II")
+    (game / MARKER).write_text("not StarCraft II")
     assert envs.make("3m", backend="smac").info.unit_data == "stand-in, not StarCraft II (skirmish 4.10)"
     found = envs.provenance("smac", {"game_version": "4.6.2"})
     assert found is not None and found["stand_in"] and found["game"] == "stand-in, not StarCraft II (skirmish 4.6.2)"
