@@ -8,8 +8,8 @@ import pytest
 
 from skirmish.data.maps import map_names
 from skirmish.play import main
-from skirmish.protocol.commands import ServeFlags, install, parse_flags, serve
 from skirmish.protocol import MARKER
+from skirmish.protocol.commands import ServeFlags, install, parse_flags, serve
 from skirmish.protocol.standin import install_standin, is_standin
 from tests.protocol.server import ROOT
 

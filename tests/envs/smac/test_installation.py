@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
+from importlib import util
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import envs
-from envs.starcraft import installation
 from envs.starcraft.installation import NotInstalledError
 from skirmish.protocol import MARKER
 
@@ -23,7 +24,14 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("smac", "smacv2", "pysc2", "s2clientprotocol"):
         (place / name / "__init__.py").write_text("raise AssertionError('nobody may import this')")
     (place / "smac/env/starcraft2/starcraft2.py").write_text("# source")
-    monkeypatch.setattr(sys, "path", [str(place), *(path for path in sys.path if "sc2" not in path)])
+    find_spec = util.find_spec
+
+    def found(name: str, *more: Any) -> ModuleSpec | None:
+        """In that folder only: what this environment has installed does not count."""
+        hollow = name in ("smac", "smacv2", "pysc2", "s2clientprotocol")
+        return PathFinder.find_spec(name, [str(place)]) if hollow else find_spec(name, *more)
+
+    monkeypatch.setattr(util, "find_spec", found)
     return place
 
 
