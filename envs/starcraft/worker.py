@@ -180,7 +180,8 @@ def _lost(*arguments: Any) -> None:
 
 def _kind(error: Exception) -> str:
     """Which of the faults an exception is."""
-    if isinstance(error, GarbageError):
+    # What the game sent may be no message at all; protobuf is not imported for the sake of its error's type.
+    if isinstance(error, GarbageError) or type(error).__module__.startswith("google.protobuf"):
         return "garbage"
     foreign = type(error).__module__.startswith(("pysc2.lib.protocol", "pysc2.lib.remote_controller", "websocket"))
     return "game" if foreign or isinstance(error, GameLost | ConnectionError) else "exception"
