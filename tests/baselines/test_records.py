@@ -50,6 +50,7 @@ def test_policy_gradient_rollouts_have_room_for_a_round_and_the_state_behind_it(
         "action": ((8, 3, 2), np.int64),
         "log_prob": ((8, 3, 2), np.float32),
         "reward": ((8, 3), np.float32),
+        "lost": ((8, 3), np.bool_),
     }
     rollout = learner._rollout
     assert {name: (array.shape, array.dtype.type) for name, array in rollout.rows.items()} == expected
