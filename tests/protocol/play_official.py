@@ -1,11 +1,12 @@
 """Plays the official packages beside the simulator's own faces; a process of its own, with protobuf's slow choice.
 
 `python -m tests.protocol.play_official smac MAP SEED EPISODES` or `... smacv2 SCENARIO SEED EPISODES`: prints the
-largest differences as JSON.
+largest differences as JSON, nan if there was one. `... speed MAP SEED STEPS`: prints environment steps a second.
 """
 
 import json
 import sys
+import time
 
 import numpy as np
 from absl import flags
@@ -13,6 +14,33 @@ from absl import flags
 import skirmish
 from skirmish.scenarios import env as scenarios
 from skirmish.scenarios.draw import Battle, find_scenario
+
+
+def largest(before: float, difference) -> float:
+    """The larger size; nan stays, which `max` would drop."""
+    return float(np.maximum(before, np.abs(difference).max(initial=0.0)))
+
+
+def speed(name: str, seed: int, steps: int) -> dict[str, float]:
+    """Environment steps a second with random legal actions: the face, the official package, the face again."""
+    from smac.env import StarCraft2Env
+
+    found = {}
+    for what in ("direct_before", "official", "direct_after"):
+        kind = StarCraft2Env if what == "official" else skirmish.StarCraft2Env
+        env, rng = kind(map_name=name, seed=seed), np.random.default_rng(seed)
+        env.reset()  # starts the game, compiles kernels
+        began, played, done = time.perf_counter(), 0, False
+        while played < steps:
+            if done:
+                env.reset()
+            joint = [int(rng.choice(np.flatnonzero(row))) for row in env.get_avail_actions()]
+            done = env.step(joint)[1]
+            env.get_obs(), env.get_state()
+            played += 1
+        found[what] = played / (time.perf_counter() - began)
+        env.close()
+    return found
 
 
 def smac(name: str, seed: int, episodes: int) -> dict[str, float]:
@@ -26,7 +54,7 @@ def smac(name: str, seed: int, episodes: int) -> dict[str, float]:
             theirs, mine, done = official.reset(), direct.reset(), False
             while True:
                 for key, a, b in zip(("obs", "state"), theirs, mine):
-                    worst[key] = max(worst[key], float(np.abs(np.array(a) - np.array(b)).max()))
+                    worst[key] = largest(worst[key], np.array(a) - np.array(b))
                 available = official.get_avail_actions()
                 assert available == direct.get_avail_actions()
                 if done:
@@ -34,7 +62,7 @@ def smac(name: str, seed: int, episodes: int) -> dict[str, float]:
                 joint = [int(rng.choice(np.flatnonzero(row))) for row in available]
                 (reward, done, info), (own_reward, *rest) = official.step(joint), direct.step(joint)
                 assert [done, info] == rest
-                worst["reward"] = max(worst["reward"], abs(reward - own_reward))
+                worst["reward"] = largest(worst["reward"], reward - own_reward)
                 worst["steps"] += 1
                 theirs, mine = (official.get_obs(), official.get_state()), (direct.get_obs(), direct.get_state())
         assert official.get_stats() == direct.get_stats()
@@ -97,7 +125,8 @@ def smacv2(name: str, seed: int, episodes: int) -> dict[str, float]:
                 rest = [np.delete(o, block, 1) for o in (theirs, mine)]
                 pairs = {"obs": [rest, [s[both] for s in seen]], "state": [[state, direct.state[0]]]}
                 for key, compared in pairs.items():
-                    worst[key] = max(worst[key], *(float(np.abs(a - b).max(initial=0.0)) for a, b in compared), 0.0)
+                    for a, b in compared:
+                        worst[key] = largest(worst[key], a - b)
                 worst["enemy_rows"] += int(both.sum())
                 if direct.finished[0]:
                     break
@@ -105,7 +134,7 @@ def smacv2(name: str, seed: int, episodes: int) -> dict[str, float]:
                 reward, done, info = official.step(joint)
                 direct.step(np.array([joint]))
                 assert (done, info["battle_won"]) == (direct.finished[0], direct.won[0])
-                worst["reward"] = max(worst["reward"], float(abs(reward - direct.reward[0])))
+                worst["reward"] = largest(worst["reward"], reward - direct.reward[0])
                 worst["steps"] += 1
                 obs, state = official.get_obs(), official.get_state()
     finally:
@@ -115,5 +144,5 @@ def smacv2(name: str, seed: int, episodes: int) -> dict[str, float]:
 
 if __name__ == "__main__":
     flags.FLAGS(["play_official"])
-    play = {"smac": smac, "smacv2": smacv2}[sys.argv[1]]
+    play = {"smac": smac, "smacv2": smacv2, "speed": speed}[sys.argv[1]]
     sys.stdout.write(json.dumps(play(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))) + "\n")
