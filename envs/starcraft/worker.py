@@ -95,14 +95,6 @@ class Game:
             raise GarbageError(f"a reward must be finite, got {reward!r}")
         return head, self._seen(self.env.get_obs(), self.env.get_state())
 
-    def facts(self) -> dict[str, Any]:
-        """What is known once a game runs: its version as it tells it, and the map's grids' shapes."""
-        controller = getattr(self.inner, "_controller", None)
-        try:
-            return {"game_version": str(controller.ping().game_version)} if controller is not None else {}
-        except Exception as error:  # a game that does not answer is found out by the next request
-            return {"game_version": f"unknown ({type(error).__name__})"}
-
     def grids(self) -> dict[str, np.ndarray]:
         """walkable (X, Y) bool and height (X, Y) float64 as the package read them from the game."""
         walkable, height = self.inner.pathing_grid, self.inner.terrain_height
@@ -154,7 +146,7 @@ def main(fd: int) -> None:
                         game.close()
                     game = Game(head)
                     answer, views = game.reset()
-                    answer, views = answer | game.facts(), views | (game.grids() if head["grids"] else {})
+                    views |= game.grids() if head["grids"] else {}
                 elif game is None:
                     raise RuntimeError(f"a game must be opened first, got {head['op']!r}")
                 else:
