@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from baselines import registry
+from baselines.trained import policies_of
 from envs.interface import VectorEnv
 from skirmish.pictures.watch import add_flags as add_film_flags
 from skirmish.pictures.watch import shooting
-from training import checkpoint, cli
+from training import cli
 from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError
 from training.evaluation import Policy, evaluate
-from training.identity import run_key
-from training.run import RunDirectory, read_config
+from training.run import read_config
 from training.watch import check_films, film_policy
 
 PROGRAM = "baselines"
@@ -120,20 +120,19 @@ def _load(
     arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: int
 ) -> tuple[Policy, VectorEnv, dict[str, Any]]:
     """The trained policy of a run, an environment of its map, and the options of that environment."""
-    algorithm = registry.find(record["algorithm"])
-    config: Any = from_dict(algorithm.config, record["config"])
-    saved = checkpoint.load(RunDirectory(arguments.run).checkpoint_path, run=run_key(record))
-    options = cli.evaluation_options(arguments, record, observation=config.rollout.observation)
+    config: Any = from_dict(registry.find(record["algorithm"]).config, record["config"])
+    observation = config.rollout.observation
+    options = cli.evaluation_options(arguments, record, observation=observation)
     env = cli.make_env(
         record["map"],
         options,
         backend=record["backend"],
         num_envs=num_envs,
-        observation=config.rollout.observation,
+        observation=observation,
         seed=arguments.seed,
     )
-    state = cli.played_policy(saved, best=arguments.best)
-    return algorithm.load_policy(config, env.info, state, device=arguments.device), env, options
+    load = policies_of(arguments.run, record, env.info, best=arguments.best, device=arguments.device)
+    return load(arguments.seed), env, options
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,12 @@ from envs.starcraft.crew import Crew, Handling
 from envs.starcraft.faults import Fault, FaultCounts
 from envs.starcraft.frames import Message
 from envs.starcraft.options import BACKENDS, FACTORIES, FACTORY, HANDLING, Battle, describe, names_of, option_names
-from envs.starcraft.views import DrawnViews, MapViews
+from envs.starcraft.views import TOLD, DrawnViews, MapViews
 from skirmish.contract import smac as contract
+from skirmish.contract.layout import Layout
 from skirmish.counters import require_seed
+from skirmish.data.maps import MapSpec
+from skirmish.physics.tables import HEALTH
 
 __all__ = ["BACKENDS", "SmacEnv", "build", "names_of", "option_names", "provenance"]
 
@@ -80,11 +84,13 @@ class SmacEnv(VectorEnv):
         self._told = np.zeros((num_envs, layout.n, told.obs_size), np.float32)  # what the package shows
         self._sizes = (layout.n, layout.m, told.obs_size, told.state_size, layout.n_actions)
         self._discarded = np.zeros(num_envs, np.bool_)
-        self._t = np.zeros(num_envs, np.int64)
+        self.t = np.zeros(num_envs, np.int64)  # (B,) steps done
+        self.orders = np.full((num_envs, layout.n), -1, np.int64)  # (B, n) of the package's script, see `scripted`
         self._last_action = np.full((num_envs, layout.n), -1, np.int64)
         self._agent_state: np.ndarray | None = None
         self._key = np.zeros(1, np.uint64)
         self._starts = np.zeros(num_envs, np.int64)  # (B,) games that were started in each slot for this seed
+        self.first_of_game = np.ones(num_envs, np.bool_)  # (B,) its battle is the first one of its game
         self._restartable = np.zeros(num_envs, np.bool_)  # (B,) its game has brought an episode to its end
         self._started = False
         self._crew = Crew(num_envs, handling, opening=self._opening_of(), check=_Check(self._sizes))
@@ -106,6 +112,44 @@ class SmacEnv(VectorEnv):
         return self._crew.processes
 
     @property
+    def spec(self) -> MapSpec:
+        """The map. Raises, as `layout`, `profile`, `units`, `kinds`, `alive` do: ValueError for drawn battles."""
+        return self._on_map.spec
+
+    @property
+    def layout(self) -> Layout:
+        """What agents see and may do on this map."""
+        return self._on_map.layout
+
+    @property
+    def profile(self) -> np.ndarray:
+        """(K, NUM_PROFILE) facts of the map's unit types; the largest health is the game's."""
+        return self._on_map.profile
+
+    @property
+    def units(self) -> np.ndarray:
+        """(B, 6, U) x, y, health, shield, cooldown (agents only), energy, as the game tells them; 0 health: dead."""
+        return self._on_map.units[:, :TOLD]
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """(B, U) types of the units, as rows of `spec.kinds` and `profile`."""
+        return self._on_map.kinds
+
+    @property
+    def alive(self) -> np.ndarray:
+        """(B, U) bool, agents first."""
+        return self.units[:, HEALTH] > 0.0
+
+    @property
+    def _on_map(self) -> MapViews:
+        if not isinstance(self._views, MapViews):
+            raise ValueError(
+                f"unit states are told on SMAC's maps, got the drawn battles {self.info.name}: choose one of the maps"
+            )
+        return self._views
+
+    @property
     def agent_state_size(self) -> int | None:
         """F, on SMAC's maps."""
         return self._views.agent_state_size
@@ -118,7 +162,7 @@ class SmacEnv(VectorEnv):
             return super().agent_state  # raises
         if self._agent_state is None:
             self._agent_state = np.zeros((self.num_envs, self.info.n_agents, size), np.float32)
-        self._views.agent_state(self.available_actions, self._last_action, self._t, self._agent_state)
+        self._views.agent_state(self.available_actions, self._last_action, self.t, self._agent_state)
         return self._agent_state
 
     @property
@@ -153,10 +197,11 @@ class SmacEnv(VectorEnv):
                 continue
             head, arrays = message
             self._last_action[slot] = actions[slot]
-            self._t[slot] += 1
+            self.t[slot] += 1
             seen[slot] = True
             self._read(slot, arrays)
             self.reward[slot] = head["reward"]
+            self.orders[slot] = arrays.get("orders", -1)
             self.won[slot] = head["won"]
             self.terminated[slot], self.truncated[slot] = head["terminated"], head["truncated"]
             if self.terminated[slot] or self.truncated[slot]:
@@ -205,14 +250,16 @@ class SmacEnv(VectorEnv):
         # A reset before the end of a game's first episode would start another game inside the package, and count the
         # enemies' health twice in its rewards: such a game is opened anew.
         anew = [slot for slot in chosen if not self._restartable[slot]]
+        starts = self._starts.copy()
         for slot, (_, arrays) in self._crew.begin(chosen, anew=anew).items():
+            self.first_of_game[slot] = self._starts[slot] > starts[slot]
             self._restartable[slot] = slot not in anew and self._restartable[slot]
             self._views.begin(slot, arrays)
             self._read(slot, arrays)
         self._discarded[slots] = False
         self.terminated[slots] = self.truncated[slots] = self.won[slots] = False
         self.reward[slots] = 0.0
-        self._t[slots] = 0
+        self.t[slots] = 0
         self._last_action[slots] = -1
         self._describe(slots)
 
@@ -225,7 +272,7 @@ class SmacEnv(VectorEnv):
 
     def _describe(self, slots: np.ndarray) -> None:
         """Observations, and a state that is made of them, of the slots marked True."""
-        self._views.compose(slots, self._told, self.available_actions, self._last_action, self._t, self.obs)
+        self._views.compose(slots, self._told, self.available_actions, self._last_action, self.t, self.obs)
         if self._battle.layout.obs_instead_of_state:
             contract.fill_state_from_obs(self.obs, slots, self.state)
 
@@ -263,6 +310,8 @@ class _Check:
             if name not in arrays or arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
                 got = arrays[name].shape if name in arrays else "none"
                 raise Fault("garbage", f"{name} must be finite and of shape {shape}, got {got}")
+        if "orders" in arrays and arrays["orders"].shape != self._always["obs"][:1]:
+            raise Fault("garbage", f"there is an order for each agent, got shape {arrays['orders'].shape}")
         if phase == "step" and not (
             isinstance(head.get("reward"), float)
             and all(isinstance(head.get(name), bool) for name in ("terminated", "truncated", "won"))
@@ -275,10 +324,22 @@ def game_seed(seed: int, slot: int, start: int) -> int:
     return int(np.random.SeedSequence((seed, slot, start)).generate_state(1)[0] >> 1)
 
 
-def build(name: str, *, backend: str, num_envs: int, observation: str, seed: int, options: dict[str, Any]) -> SmacEnv:
+def build(
+    name: str,
+    *,
+    backend: str,
+    num_envs: int,
+    observation: str,
+    seed: int,
+    options: dict[str, Any],
+    scripted: bool = False,
+) -> SmacEnv:
     """Check that everything is there, and describe B battles; nothing is started.
 
-    Args: options: `option_names(backend)`.
+    Args:
+      options: `option_names(backend)`.
+      scripted: the package's own script (`heuristic_ai`) commands the agents: a step takes any available actions,
+        plays others, and tells them in `orders`, each as the action that aims at the agent's target (0: it has none).
     Raises: ValueError with the nearest name for what is unknown, or for a value without a meaning; ImportError saying
       what to install where the package, the game or the map is missing.
     """
@@ -287,6 +348,8 @@ def build(name: str, *, backend: str, num_envs: int, observation: str, seed: int
     handling = Handling(**{key: options.pop(key) for key in HANDLING if key in options})
     factory = options.pop(FACTORY, "")
     battle = describe(name, backend, observation, options)
+    if scripted:
+        battle = replace(battle, options={**battle.options, "heuristic_ai": True})
     if factory:
         if not isinstance(factory, str) or len(factory.split(":")) != 2:
             raise ValueError(f"factory must be of the form module:name, got {factory!r}: name a class or function")

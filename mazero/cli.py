@@ -15,14 +15,12 @@ import numpy as np
 from mazero import bench
 from mazero import diagnose as diagnosis
 from mazero.config import PRESETS, MAZeroConfig
-from mazero.inference import make_player
 from mazero.learner import MAZeroLearner
 from mazero.networks import MAZeroNetwork
 from mazero.selfplay import NetworkPolicy, SearchPolicy
-from mazero.trained import Trained
+from mazero.trained import Trained, load
 from skirmish.pictures.watch import add_flags as add_film_flags
 from skirmish.pictures.watch import shooting
-from training import checkpoint
 from training.cli import (
     add_env_flag,
     add_policy_flag,
@@ -34,7 +32,6 @@ from training.cli import (
     evaluation_options,
     flat_overrides,
     make_env,
-    played_policy,
     run_train,
     set_up_process,
     unit_data,
@@ -42,7 +39,6 @@ from training.cli import (
 from training.config import apply_overrides, from_dict, load_preset
 from training.errors import UserError
 from training.evaluation import evaluate
-from training.identity import run_key
 from training.run import read_config
 from training.watch import add_outcome_flags, check_films, film_policy, first_that_is
 
@@ -180,16 +176,11 @@ def _read_run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _load(arguments: argparse.Namespace, record: dict[str, Any], *, num_envs: int) -> Trained:
     """The trained policy of a run and an environment of its map."""
-    config = from_dict(MAZeroConfig, record["config"])
-    saved = checkpoint.load(arguments.run / "checkpoint.pt", run=run_key(record))
-    observation = config.self_play.observation
+    observation = from_dict(MAZeroConfig, record["config"]).self_play.observation
     options = evaluation_options(arguments, record, observation=observation)
     env = make_env(record["map"], options, backend=record["backend"], num_envs=num_envs, observation=observation)
-    network = MAZeroNetwork.for_environment(config.network, env.info)
-    policy = played_policy(saved, best=arguments.best)
-    network.load_state_dict(policy.get("average") or policy["network"])  # as evaluations played
-    network.to(arguments.device).eval()
-    return Trained(config, saved, network, make_player(network, config.inference), env, options)
+    loaded = load(arguments.run, record, env.info, best=arguments.best, device=arguments.device)
+    return Trained(loaded.config, loaded.saved, loaded.network, loaded.model, env, options)
 
 
 def _policy(arguments: argparse.Namespace, trained: Trained) -> NetworkPolicy | SearchPolicy:

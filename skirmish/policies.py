@@ -9,11 +9,14 @@ rules, an enemy for everybody else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, Protocol
 
 import numpy as np
 
 from skirmish.checks import require_known
 from skirmish.contract.layout import NO_HEALERS, P_HEALER, P_HEALTH_MAX
+from skirmish.data.maps import MapSpec
+from skirmish.faces.slots import EnvInfo
 from skirmish.faces.vector import SkirmishEnv
 from skirmish.physics.tables import EAST, HEALTH, NO_OP, NORTH, SHIELD, SOUTH, STOP, WEST, X, Y
 
@@ -22,12 +25,45 @@ from skirmish.physics.tables import EAST, HEALTH, NO_OP, NORTH, SHIELD, SOUTH, S
 HEALTH_FIRST = 1000.0
 
 
+class Board(Protocol):
+    """What scripts see of B battles; `SkirmishEnv` has it, and so has whoever else shows unit states."""
+
+    info: EnvInfo
+    num_envs: int
+    available_actions: np.ndarray  # (B, n, A) bool
+    t: np.ndarray  # (B,) steps done
+
+    @property
+    def spec(self) -> MapSpec:
+        """The map."""
+
+    @property
+    def layout(self) -> Any:
+        """What agents see and may do."""
+
+    @property
+    def profile(self) -> np.ndarray:
+        """(K, NUM_PROFILE) facts of the units' types."""
+
+    @property
+    def units(self) -> np.ndarray:
+        """(B, rows, U) unit states; x, y, health, shield, cooldown, energy are the first six rows."""
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """(B, U) rows of `spec.kinds` and `profile`."""
+
+    @property
+    def alive(self) -> np.ndarray:
+        """(B, U) bool, agents first."""
+
+
 class Policy(ABC):
     """Chooses joint actions for all slots of one environment; made anew for every set of episodes."""
 
     checked = True  # False: orders from any distance, not bound by availability
 
-    def __init__(self, env: SkirmishEnv, seed: int = 0) -> None:
+    def __init__(self, env: Board, seed: int = 0) -> None:
         """Bind to an environment; the seed matters to random policies only."""
         self.env = env
         self.n = env.info.n_agents
@@ -48,7 +84,8 @@ class Policy(ABC):
         """(B, n) int64 actions for the current unit states."""
 
     def play_step(self) -> None:
-        """Act and step once."""
+        """Act and step once, on the simulator."""
+        assert isinstance(self.env, SkirmishEnv)
         actions = self.act()
         if self.checked:
             self.env.step(actions)
@@ -111,7 +148,7 @@ class HeuristicPolicy(Policy):
 
     checked = False
 
-    def __init__(self, env: SkirmishEnv, seed: int = 0) -> None:
+    def __init__(self, env: Board, seed: int = 0) -> None:
         """Targets are forgotten whenever a slot's episode begins."""
         super().__init__(env, seed)
         self.target = np.full((env.num_envs, self.n), -1, np.int64)  # (B, n) enemy (medivac: ally) index or -1
@@ -233,7 +270,7 @@ POLICIES: dict[str, type[Policy]] = {
 }
 
 
-def make_policy(name: str, env: SkirmishEnv, seed: int = 0) -> Policy:
+def make_policy(name: str, env: Board, seed: int = 0) -> Policy:
     """Policy by name. Raises: ValueError with the nearest name."""
     require_known("policy", name, POLICIES)
     return POLICIES[name](env, seed)

@@ -30,12 +30,13 @@ class MapViews:
     def __init__(self, battle: Battle, num_envs: int, *, mazero: bool) -> None:
         assert isinstance(battle.layout, Layout)
         self.layout: Layout = battle.layout
-        self._mazero, self._profile = mazero, battle.profile.copy()
+        self._mazero, self.profile = mazero, battle.profile.copy()
         self._agents, self._enemies = rows_of_types(battle)
         self._grids = build_grids(battle.spec)
         units = self.layout.n + self.layout.m
-        self._units = np.zeros((num_envs, NUM_FLOATS, units))  # (B, NF, U), the first rows are what is told
-        self._kinds = np.zeros((num_envs, units), np.int64)  # (B, U)
+        self.spec = battle.spec
+        self.units = np.zeros((num_envs, NUM_FLOATS, units))  # (B, NF, U), the first rows are what is told
+        self.kinds = np.zeros((num_envs, units), np.int64)  # (B, U)
 
     @property
     def wants_grids(self) -> bool:
@@ -53,29 +54,29 @@ class MapViews:
         unknown = sorted({int(t) for t in types[n:]} - set(self._enemies))
         if unknown:
             raise ValueError(f"enemies on {sorted(self._enemies)} are expected, got types {unknown}")
-        self._kinds[slot, :n] = self._agents
-        self._kinds[slot, n:] = [self._enemies[int(t)] for t in types[n:]]
+        self.kinds[slot, :n] = self._agents
+        self.kinds[slot, n:] = [self._enemies[int(t)] for t in types[n:]]
         # The largest health is the game's, whatever our unit data say; all slots play the same game.
-        self._profile[self._kinds[slot], P_HEALTH_MAX] = arrays["health_max"]
+        self.profile[self.kinds[slot], P_HEALTH_MAX] = arrays["health_max"]
         if "walkable" in arrays:
             self._grids = Grids(*(np.ascontiguousarray(arrays[name]) for name in ("walkable", "height")))
 
     def see(self, slot: int, arrays: dict[str, np.ndarray]) -> None:
         """Unit states of the present moment."""
-        self._units[slot, :TOLD] = arrays["units"]
+        self.units[slot, :TOLD] = arrays["units"]
 
     def compose(self, slots: np.ndarray, told: Any, available: Any, last_action: Any, t: Any, obs: Any) -> None:
         """Fill obs (B, n, O) of the slots marked True. Args: told: (B, n, O') what the package showed."""
         if not self._mazero:
             obs[slots] = told[slots]
             return
-        seen = (self._units, self._kinds, self._profile, self.layout, self._grids)
+        seen = (self.units, self.kinds, self.profile, self.layout, self._grids)
         contract.fill_obs(*seen, available, last_action, t, slots, obs)
 
     def agent_state(self, available: Any, last_action: Any, t: Any, out: np.ndarray) -> None:
         """Fill out (B, n, F)."""
         slots = np.ones(len(out), np.bool_)
-        seen = (self._units, self._kinds, self._profile, self.layout)
+        seen = (self.units, self.kinds, self.profile, self.layout)
         fill_agent_state(*seen, available, last_action, t, slots, out)
 
 

@@ -9,8 +9,9 @@ FD is one end of a socket pair; the other is the run's. Requests (heads of `fram
 
 An answer to `open` and `reset` is {ok: true} with what is seen: obs (n, O), state (S,), available (n, A), units (6, U)
 (rows x, y, health, shield, cooldown, energy; agents first), types (U,) the game's type ids and health_max (U,). That to
-`step` has no types, and says reward, terminated, truncated and won. {ok: false, kind, text}: it failed; whoever asked
-ends this process then. Every answer repeats the number `n` of its request.
+`step` has no types, and says reward, terminated, truncated and won; where the package's own script commands
+(`heuristic_ai`) it has `orders` (n,) too: the action that names an agent's target, or 0. {ok: false, kind, text}: it
+failed; whoever asked ends this process then. Every answer repeats the number `n` of its request.
 
 The process leads a group of its own, to which its game belongs. It ends when the run does: then the socket closes.
 Whatever is printed goes into a log. Only numpy is imported before the factory's module.
@@ -93,7 +94,7 @@ class Game:
         }
         if not np.isfinite(head["reward"]):
             raise GarbageError(f"a reward must be finite, got {reward!r}")
-        return head, self._seen(self.env.get_obs(), self.env.get_state())
+        return head, self._seen(self.env.get_obs(), self.env.get_state()) | self._orders()
 
     def grids(self) -> dict[str, np.ndarray]:
         """walkable (X, Y) bool and height (X, Y) float64 as the package read them from the game."""
@@ -101,6 +102,13 @@ class Game:
         if walkable is None or height is None:
             return {}
         return {"walkable": np.asarray(walkable, np.bool_), "height": np.asarray(height, np.float64)}
+
+    def _orders(self) -> dict[str, np.ndarray]:
+        targets = getattr(self.inner, "heuristic_targets", None)  # only with heuristic_ai
+        if targets is None:
+            return {}
+        first = int(self.inner.n_actions_no_attack)
+        return {"orders": np.array([0 if target is None else first + target for target in targets], np.int64)}
 
     def close(self) -> None:
         """End the game."""

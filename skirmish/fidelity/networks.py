@@ -80,6 +80,8 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 class UntrainedPolicy(Policy):
     """Slot b is played by network b // (B / S), greedily among the available actions."""
 
+    env: SkirmishEnv
+
     def __init__(self, env: SkirmishEnv, seed: int = 0, *, networks: int) -> None:
         """S networks for B slots. Raises: ValueError unless S divides B."""
         super().__init__(env, seed)

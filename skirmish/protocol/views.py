@@ -156,8 +156,8 @@ class Observer:
         unit.health, unit.shield = f[HEALTH], f[SHIELD]
         if unit.energy_max > 0.0:
             unit.energy = f[ENERGY]
-        unit.weapon_cooldown = max(0.0, f[COOLDOWN])
-        if u < battle.n_agents:
+        if u < battle.n_agents:  # the game tells neither cooldown nor orders of enemies
+            unit.weapon_cooldown = max(0.0, f[COOLDOWN])
             self._order(battle, u, unit)
         return unit
 

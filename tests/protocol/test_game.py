@@ -146,6 +146,20 @@ def test_orders_are_carried_out_and_shown(game):
     assert not next(u for u in game.units()[0] if u.tag == first.tag).orders
 
 
+def test_only_the_agents_cooldowns_are_told(game):
+    allies, enemies = game.units()
+    for ally in allies:
+        assert game.command(ATTACK, ally.tag, target_unit_tag=enemies[0].tag) == SUCCESS
+    told, lost = [], 0.0
+    for _ in range(12):
+        game.ask(step={"count": 8})
+        sides = game.units()
+        told.append([any(u.weapon_cooldown > 0.0 for u in side) for side in sides])
+        lost = max(lost, 3 * 45.0 - sum(u.health for u in sides[0]))
+    assert any(agents for agents, _ in told) and lost > 0.0  # both sides have fired
+    assert not any(others for _, others in told)
+
+
 def test_orders_that_the_game_refuses(game):
     (ally, dead, friend), (enemy, *_) = game.units()
     game.ask(debug={"debug": [{"kill_unit": {"tag": [dead.tag, 12345]}}]})

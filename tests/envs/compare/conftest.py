@@ -1,0 +1,5 @@
+"""Games that fail on a schedule."""
+
+from tests.envs.smac.conftest import fragile
+
+__all__ = ["fragile"]
