@@ -34,6 +34,11 @@ class VectorEnv(Slots, ABC):
         """(B,) bool: the slot's episode is lost, nobody may learn from it or count it; `truncated` is True there."""
         return np.zeros(self.num_envs, np.bool_)
 
+    @property
+    def losses(self) -> dict[str, int]:
+        """What was lost so far: `game_faults`, `episodes_lost`; empty where nothing can be."""
+        return {}
+
     @abstractmethod
     def reset(self, seed: int | None = None) -> None:
         """Start new episodes in every slot.

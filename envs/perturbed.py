@@ -74,6 +74,11 @@ class Perturbed(VectorEnv):
         return self.env.discarded
 
     @property
+    def losses(self) -> dict[str, int]:
+        """Those of the environment."""
+        return self.env.losses
+
+    @property
     def agent_state_size(self) -> int | None:
         """That of the environment."""
         return self.env.agent_state_size

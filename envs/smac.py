@@ -102,6 +102,11 @@ class SmacEnv(VectorEnv):
         return self._discarded
 
     @property
+    def losses(self) -> dict[str, int]:
+        """Faults of games, and episodes that ended with them."""
+        return {"game_faults": self.faults.total, "episodes_lost": self.faults.by_phase["step"]}
+
+    @property
     def faults(self) -> FaultCounts:
         """What went wrong so far."""
         return self._crew.faults

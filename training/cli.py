@@ -260,10 +260,19 @@ def run_train(
     schedule, options, backend = _schedule(arguments), env_options(arguments), record["backend"]
 
     opened = contextlib.ExitStack()
+    made: list[envs.VectorEnv] = []
+
+    def losses() -> dict[str, int]:
+        of_all: dict[str, int] = {}
+        for env in made:
+            for name, count in env.losses.items():
+                of_all[name] = of_all.get(name, 0) + count
+        return of_all
 
     def make_run_env(num_envs: int, observation: str, seed: int) -> envs.VectorEnv:
         how = {"backend": backend, "num_envs": num_envs, "observation": observation, "seed": seed}
         env = make_env(arguments.map, options, **how)
+        made.append(env)
         opened.callback(env.close)  # games outside of this process, which a learner may keep alive
         return env
 
@@ -299,7 +308,7 @@ def run_train(
             eval_episodes=arguments.eval_episodes,
         )
         with run.claim(record):
-            return train(learner, run, schedule, report)
+            return train(learner, run, schedule, report, losses)
 
 
 def flat_overrides(arguments: argparse.Namespace) -> list[str]:

@@ -7,7 +7,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
@@ -120,11 +120,18 @@ class StopSignal:
 
 
 def train(
-    learner: Learner, run: RunDirectory, schedule: Schedule, report: Callable[[int], Sequence[Reporter]] = lambda _: ()
+    learner: Learner,
+    run: RunDirectory,
+    schedule: Schedule,
+    report: Callable[[int], Sequence[Reporter]] = lambda _: (),
+    losses: Callable[[], Mapping[str, int]] = dict,
 ) -> int:
     """Run `learner` up to its budget, or from its last checkpoint on.
 
-    Args: run: claimed. report: makes the reporters, told after how many environment steps the run goes on.
+    Args:
+      run: claimed.    report: makes the reporters, told after how many environment steps the run goes on.
+      losses: what the environments have lost since this call (`VectorEnv.losses`); eval records, absolute record and
+        done.json say what the run has lost so far, all its sessions together.
     Returns: 0 when the budget is done or `stop_at` was reached, 128 + number after a signal, EXIT_DIVERGED where the
       learner's numbers are no longer finite.
     A run that is finished already is left as it is, but for rows that a kill left behind.
@@ -134,7 +141,7 @@ def train(
         logger.info("%s is finished already", run.path)
         RowFiles(run.rows_path).remove()  # left behind by a kill right after the end
         return 0
-    state, rows = _Progress(schedule), RowFiles(run.rows_path)
+    state, rows = _Progress(schedule, losses), RowFiles(run.rows_path)
     kept = _resume(learner, run, state, rows) if run.checkpoint_path.exists() else None
     with contextlib.closing(MetricsWriter(run.metrics_path, kept=kept)) as writer:
         if kept is None:
@@ -224,6 +231,7 @@ def _run(
             "wall_seconds": round(state.wall_seconds(), 3),
             "final": state.last_eval,
             "absolute": absolute,
+            **state.losses(),
             "metrics_sha256": writer.sync().sha256,
         }
     )
@@ -232,14 +240,20 @@ def _run(
 
 
 class _Progress:
-    """Marks still to come, the last evaluation, the best one, and wall time summed over all sessions of the run."""
+    """Marks still to come, the last evaluation, the best one; wall time and losses, summed over a run's sessions."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, losses: Callable[[], Mapping[str, int]]) -> None:
         self.pending = schedule.marks
         self.last_eval: dict[str, Any] | None = None
         self.best: dict[str, Any] = {}  # mark, score and policy of the best evaluation
         self._before = 0.0
         self._since = time.monotonic()
+        self._lost_before: dict[str, int] = {}
+        self._lost_now = losses
+
+    def losses(self) -> dict[str, int]:
+        now = self._lost_now()
+        return {name: self._lost_before.get(name, 0) + count for name, count in now.items()}
 
     def wall_seconds(self) -> float:
         return self._before + time.monotonic() - self._since
@@ -261,11 +275,13 @@ class _Progress:
             "last_eval": self.last_eval,
             "best": self.best,
             "wall_seconds": self._before,
+            "losses": self.losses(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.pending, self.last_eval, self.best = list(state["pending"]), state["last_eval"], state["best"]
         self._before, self._since = state["wall_seconds"], time.monotonic()
+        self._lost_before = dict(state.get("losses", {}))
 
 
 def _evaluate(learner: Learner, state: _Progress, emit: Any, seed: int) -> dict[str, Any]:
@@ -281,6 +297,7 @@ def _evaluate(learner: Learner, state: _Progress, emit: Any, seed: int) -> dict[
         **counts,
         "wall_seconds": round(state.wall_seconds(), 3),
         **result,
+        **state.losses(),
     }
     emit(record)
     return record
@@ -295,6 +312,7 @@ def _evaluate_best(learner: Learner, state: _Progress, emit: Any, run_seed: int)
         "mark": state.best["mark"],
         "wall_seconds": round(state.wall_seconds(), 3),
         **pooled(results),
+        **state.losses(),
     }
     emit(record)
     return record

@@ -7,6 +7,7 @@ Four kinds of record, one JSON object a line:
   train  env_steps, updates, episodes, wall_seconds, and means of losses and throughput since the last train record
   absolute  mark, wall_seconds, num_episodes, win_rate, return_mean, return_std, length_mean: the policy of the best
          evaluation, the one at that mark, played again on other seeds; the last line of a finished run
+Runs on StarCraft II add game_faults and episodes_lost, of the whole run so far, to eval and absolute records.
 `mark` is the scheduled evaluation point, the same for all seeds and algorithms; `env_steps` is the exact count.
 Keys that end in `_seconds` or `_per_second` are clock readings; all others depend on the seed and the config alone.
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from baselines.checks import at_least, fraction, one_of, positive
 
 TIMEOUTS = ("terminal", "bootstrap")
-LATENTS = ("mode", "sample")
+CHOICES = ("mode", "sample")
 PRECISIONS = ("float32", "bfloat16")
 LARGEST_TEAM = 30  # agents that the reference's table of positions has room for
 
@@ -22,13 +22,16 @@ class RolloutConfig:
     """Observation family of the environment; MAMBA's authors have the plain one, without id or last action."""
     timeout: str = "terminal"
     """What the step limit means to the continuation head: `terminal` (the end) or `bootstrap` (it goes on)."""
-    evaluation_latent: str = "mode"
-    """Latent state of greedy episodes: the posterior's `mode`, or a seeded `sample` of it."""
+    evaluation_latent: str = "sample"
+    """Latent state in evaluations: a seeded `sample` of the posterior, or its `mode`."""
+    evaluation_action: str = "sample"
+    """Action in evaluations: a seeded `sample` of the policy, as the wins that MAMBA's authors log, or its `mode`."""
 
     def __post_init__(self) -> None:
         at_least("rollout", 1, num_envs=self.num_envs)
         one_of("rollout", TIMEOUTS, timeout=self.timeout)
-        one_of("rollout", LATENTS, evaluation_latent=self.evaluation_latent)
+        one_of("rollout", CHOICES, evaluation_latent=self.evaluation_latent)
+        one_of("rollout", CHOICES, evaluation_action=self.evaluation_action)
 
 
 @dataclass(frozen=True)

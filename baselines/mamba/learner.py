@@ -157,8 +157,7 @@ class MambaLearner:
         }
 
     def _policy(self) -> LatentPolicy:
-        latent = self._config.rollout.evaluation_latent
-        return LatentPolicy(self._model, self._actor, latent=latent, device=self._device)
+        return _policy(self._config, self._model, self._actor, self._device)
 
     def _finish(self, item: Finished) -> None:
         """Store an episode and do the updates it calls for."""
@@ -261,7 +260,13 @@ def load_policy(config: MambaConfig, info: EnvInfo, state: dict[str, Any], *, de
     actor: FeatureNet = make_actor(info, config.model).to(device)
     model.load_state_dict(state["model"])
     actor.load_state_dict(state["actor"])
-    return LatentPolicy(model, actor, latent=config.rollout.evaluation_latent, device=device)
+    return _policy(config, model, actor, device)
+
+
+def _policy(config: MambaConfig, model: WorldModel, actor: FeatureNet, device: str) -> LatentPolicy:
+    """Plays evaluations as the settings say."""
+    latent, action = config.rollout.evaluation_latent, config.rollout.evaluation_action
+    return LatentPolicy(model, actor, latent=latent, action=action, device=device)
 
 
 def _optimizer(network: nn.Module, learning_rate: float, grad_clip: float, weight_decay: float = 0.0) -> FlatParameters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,28 @@ from torch import Tensor
 from baselines.mamba.codes import draw_codes, mode_codes
 from baselines.mamba.world_model import NO_ACTION, FeatureNet, State, WorldModel
 from baselines.mappo.networks import log_policy
+from baselines.mappo.policy import sample
 from envs.interface import VectorEnv
 from training.greedy import best_of
 
 
 class LatentPolicy:
-    """The actor on the posterior's latent states in B slots. Greedy when asked to `act`.
+    """The actor on the posterior's latent states in B slots.
 
     Acting attends over the team's latents: agents communicate when they play.
 
-    Args: latent: of greedy play, `mode` or `sample` of the posterior.
+    Args: latent, action: what `act` takes, `mode` or `sample` of the posterior and of the policy.
     """
 
-    def __init__(self, model: WorldModel, actor: FeatureNet, *, latent: str, device: str) -> None:
-        self._model, self._actor, self._latent, self._device = model, actor, latent, device
+    def __init__(self, model: WorldModel, actor: FeatureNet, *, latent: str, action: str, device: str) -> None:
+        self._model, self._actor, self._device = model, actor, device
+        self._latent, self._action = latent, action
         self.start(0)
 
     def start(self, num_envs: int) -> None:
         """New episodes begin in all slots."""
         model = self._model
-        self._rng = np.random.default_rng(0)  # for equal probabilities and drawn latents: the same play every time
+        self._rng: np.random.Generator | None = None  # of what `act` draws
         rows = (num_envs, model.n_agents)
         self._codes = np.zeros((*rows, model.categoricals), np.int32)
         self._deter = np.zeros((*rows, model.size), np.float32)
@@ -74,10 +77,15 @@ class LatentPolicy:
         self._last_action[:] = actions
 
     def act(self, env: VectorEnv) -> np.ndarray:
-        """Greedy joint actions (B, n)."""
+        """Joint actions (B, n) as evaluations play them."""
+        if self._rng is None:  # equal beginnings are played in the same way, others with other draws
+            self._rng = np.random.default_rng(zlib.crc32(env.obs.tobytes()))
         uniforms = self.uniforms(self._rng) if self._latent == "sample" else None
         log_probs = self.log_policy(env.obs, env.available_actions, uniforms)
-        actions = best_of(log_probs, env.available_actions, self._rng)
+        if self._action == "sample":
+            actions = sample(log_probs, self._rng)
+        else:
+            actions = best_of(log_probs, env.available_actions, self._rng)
         self.acted(actions)
         return actions
 

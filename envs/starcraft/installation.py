@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -99,7 +100,10 @@ def find_game(game_version: str | None = None) -> Installation:
                 f"{', '.join(f'Base{number}' for number in builds)}: install that version or leave game_version out"
             )
         build = wanted[0] if wanted else build
-    return Installation(folder, build, (folder / MARKER).exists())
+    stand_in = (folder / MARKER).exists()
+    if stand_in:
+        _require_interpreter(folder, folder / f"Versions/Base{build}" / BINARY)
+    return Installation(folder, build, stand_in)
 
 
 def require_map(folder: Path, name: str) -> None:
@@ -122,6 +126,17 @@ def record(backend: str, game_version: str | None) -> dict[str, Any]:
         "packages": {name: _version(name) for name in GAME_PACKAGES},
         backend: _origin(backend),
     }
+
+
+def _require_interpreter(folder: Path, launcher: Path) -> None:
+    """Raises: NotInstalledError if the Python that a stand-in starts is not there any more."""
+    for line in launcher.read_text().splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["exec"] and not Path(words[1]).exists():
+            raise NotInstalledError(
+                f"the stand-in in {folder} must start a Python that exists, got {words[1]}: make it anew with "
+                f"python -m skirmish install-standin {folder}"
+            )
 
 
 def _same(version: str, other: str) -> bool:

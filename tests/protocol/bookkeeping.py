@@ -62,6 +62,7 @@ def direct_table(env) -> np.ndarray:
     """The same of the simulator itself."""
     rows = env.units[0, list(ROWS)].copy()
     rows[4] = np.maximum(0.0, rows[4])
+    rows[4, env.info.n_agents :] = 0.0  # not told of enemies
     has_energy = [env.spec.kinds[k].energy_max > 0.0 for k in env.kinds[0]]
     rows[5] *= has_energy
     return np.where(env.units[0, HEALTH] > 0.0, rows, 0.0)

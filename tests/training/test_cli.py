@@ -139,7 +139,7 @@ def made(monkeypatch):
         calls.append({"name": name} | kwargs)
         sizes = {size: kwargs.get(size, 3) for size in ("obs_size", "n_actions")}
         info = SimpleNamespace(backend=f"{kwargs['backend']}!", unit_data=kwargs.get("units", ""), **sizes)
-        return SimpleNamespace(info=info, close=lambda: None)
+        return SimpleNamespace(info=info, close=lambda: None, losses={})
 
     options = ("obs_size", "n_actions", "units", "noise")
     names = {"toy_map": {"toy_backend": options, "toy_backend!": options}}
@@ -461,9 +461,10 @@ def test_a_run_keeps_to_the_schedule_that_was_asked_for(tmp_path, monkeypatch, s
     monkeypatch.setattr(cli, "train", lambda *given: heard.append(given) or 77)
     flags = arguments(tmp_path / "run", eval_every=10, checkpoint_every=2.5, stop_at=14)
     assert run_train(flags, **DESCRIBED, make_learner=lambda *a, **k: learner) == 77
-    ((trained, run, schedule, _),) = heard
+    ((trained, run, schedule, _, losses),) = heard
     assert trained is learner and run.path == tmp_path / "run" and run.key["seed"] == 5
     assert schedule == Schedule(env_steps=30, eval_every=10, checkpoint_seconds=2.5, stop_at=14)
+    assert losses() == {}
 
 
 def test_the_exit_code_of_a_run_is_handed_on(tmp_path, session):

@@ -35,10 +35,10 @@ def hang_ups_are_heard():
     signal.signal(signal.SIGHUP, before)
 
 
-def start(path, learner, *, seed=0, rho=0.5, **schedule):
+def start(path, learner, *, seed=0, rho=0.5, losses=dict, **schedule):
     run = RunDirectory(path)
     with run.claim({"config": {"rho": rho}, "seed": seed}):
-        return train(learner, run, Schedule(**{"env_steps": 30, "eval_every": 10} | schedule))
+        return train(learner, run, Schedule(**{"env_steps": 30, "eval_every": 10} | schedule), losses=losses)
 
 
 def records(path):
@@ -52,6 +52,22 @@ def test_evaluations_fall_on_their_marks_and_done_comes_last(tmp_path):
     done = json.loads((tmp_path / "a" / "done.json").read_text())
     assert done["env_steps"] == 30
     assert without_clock(done["final"]) == evals[-1]
+
+
+def test_losses_are_counted_over_all_sessions_of_a_run(tmp_path):
+    learner = Counter()
+    lost = lambda: {"game_faults": learner.env_steps + 1, "episodes_lost": learner.env_steps // 10}  # noqa: E731
+    assert start(tmp_path / "a", learner, losses=lost, stop_at=15) == 0
+    assert learner.env_steps == 15
+    again = Counter()
+    assert start(tmp_path / "a", again, losses=lambda: {"game_faults": 100, "episodes_lost": 0}) == 0
+    found = [r for r in records(tmp_path / "a") if r["kind"] in ("eval", "absolute")]
+    assert [r["game_faults"] for r in found] == [1, 13, 116, 116, 116]
+    assert [r["episodes_lost"] for r in found] == [0, 1, 1, 1, 1]
+    done = json.loads((tmp_path / "a" / "done.json").read_text())
+    assert (done["game_faults"], done["episodes_lost"]) == (116, 1)
+    start(tmp_path / "b", Counter())  # environments that lose nothing say nothing
+    assert "game_faults" not in (tmp_path / "b" / "done.json").read_text()
 
 
 def test_the_absolute_metric_is_the_best_policy_played_again_more_often_on_other_seeds(tmp_path):

@@ -28,6 +28,7 @@ FRACTIONS = {
 TEXTS = {
     (RolloutConfig, "rollout", "timeout"): ("terminal", "bootstrap"),
     (RolloutConfig, "rollout", "evaluation_latent"): ("mode", "sample"),
+    (RolloutConfig, "rollout", "evaluation_action"): ("mode", "sample"),
     (ComputeConfig, "compute", "precision"): ("float32", "bfloat16"),
 }
 

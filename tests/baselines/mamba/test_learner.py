@@ -90,9 +90,11 @@ def test_a_learner_of_another_seed_goes_on_from_a_state_exactly(config, make, at
     assert second.evaluate(3) == first.evaluate(3)
 
 
+@pytest.mark.parametrize("action", ["mode", "sample"])
 @pytest.mark.parametrize("latent", ["mode", "sample"])
-def test_policy_states_play_the_episodes_of_their_learner(config, make, ragged_env, latent):
-    settings = config(f"rollout.evaluation_latent={latent}", "behaviour.actor_learning_rate=0.05")
+def test_policy_states_play_the_episodes_of_their_learner(config, make, ragged_env, latent, action):
+    evaluation = [f"rollout.evaluation_latent={latent}", f"rollout.evaluation_action={action}"]
+    settings = config(*evaluation, "behaviour.actor_learning_rate=0.05")
     learner, other = make(settings), make(settings, seed=2)
     for _ in range(10):
         learner.advance()

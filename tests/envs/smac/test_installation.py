@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib import util
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import envs
 from envs.starcraft.installation import NotInstalledError
 from skirmish.protocol import MARKER
+from skirmish.protocol.standin import install_standin
 
 
 @pytest.fixture
@@ -47,6 +49,18 @@ def game(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / f"Maps/SMAC_Maps/{name}.SC2Map").write_text("")
     monkeypatch.setenv("SC2PATH", str(folder))
     return folder
+
+
+def test_a_stand_in_whose_python_is_gone_is_made_anew(packages: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    folder = tmp_path / "a stand-in"
+    install_standin(folder)
+    monkeypatch.setenv("SC2PATH", str(folder))
+    label = envs.make("3m", backend="smac").info.unit_data
+    assert label == "stand-in, not StarCraft II (skirmish 4.10)"
+    for launcher in folder.glob("Versions/*/SC2_x64"):
+        launcher.write_text(launcher.read_text().replace(sys.executable, str(tmp_path / "gone" / "python")))
+    with pytest.raises(NotInstalledError, match=r"gone/python: make it anew with .* install-standin .*a stand-in"):
+        envs.make("3m", backend="smac")
 
 
 def test_a_whole_installation_is_described_without_being_started(packages: Path, game: Path) -> None:

@@ -48,7 +48,9 @@ def test_a_run_goes_from_training_to_its_files(program: str, tmp_path: Path) -> 
     assert config["backend"] == "smac" and config["unit_data"] == f"no StarCraft II (factory {FACTORY})"
     (session,) = json.loads((tmp_path / "run" / "provenance.json").read_text())["sessions"]
     assert session["starcraft"] == {"game": f"no StarCraft II (factory {FACTORY})"}
-    assert [record["mark"] for record in read_records(tmp_path / "run" / "metrics.jsonl", "eval")] == [0, 100, 200]
+    evaluations = read_records(tmp_path / "run" / "metrics.jsonl", "eval")
+    assert [record["mark"] for record in evaluations] == [0, 100, 200]
+    assert all((record["game_faults"], record["episodes_lost"]) == (0, 0) for record in [*evaluations, done])
     assert children() == before
 
 
