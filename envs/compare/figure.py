@@ -28,7 +28,7 @@ TITLES = {
     "left_enemies": "Enemies' health left",
 }
 PANELS = ("won", "return", "length", "first_contact", "damage_per_attack", "loss_per_hit_agents")
-CURVE_TITLES = {"agents": "Agents' health and shield", "enemies": "Enemies' health and shield"}
+CURVE_TITLES = {"agents": "Agents' health left", "enemies": "Enemies' health left"}
 HEIGHT = 1.75  # inches of a panel
 
 
@@ -48,12 +48,11 @@ def draw(comparison: Comparison, stem: Path, *, policy: str) -> tuple[Path, ...]
             _curves(ax, comparison, side)
         handles = axes[1].get_lines()
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-        games = f"{comparison.map}, {policy}: the same policy on {len(comparison.sides)} backends"
         header(
             figure,
-            games if len(comparison.sides) > 1 else f"{comparison.map}, {policy}",
+            f"{comparison.map}, {policy}",
             f"bands and bars: 95 % intervals; * differs at {LEVEL:g}, all tests counted (Holm)",
-            "curves of distributions: share of episodes with at most that value",
+            "distributions: share of episodes with at most that value; health with shields",
         )
         return save(figure, stem)
 
@@ -64,7 +63,7 @@ def table(comparison: Comparison, *, policy: str) -> str:
     lines = [f"# {comparison.map}, {policy}", ""]
     for side in comparison.sides:
         lost = f", {side.facts['discarded']} lost with their game" if side.facts["discarded"] else ""
-        lines.append(f"- {side.label}: {side.facts['episodes']} episodes{lost}, options {side.facts['env'] or 'none'}")
+        lines.append(f"- {side.label}: {side.facts['episodes']} episodes{lost}")
     for side, tests in zip(comparison.sides[1:], comparison.tests, strict=True):
         lines += ["", f"## {side.label} against {first.label}", ""]
         lines.append("| measure | first | second | difference [95 %] | test | p | p, all tests counted | |")

@@ -35,9 +35,10 @@ class Side:
 
     @property
     def label(self) -> str:
-        """Backend and game, for people."""
-        game = self.facts["game"]
-        return f"{self.facts['backend']} {game}" if self.facts["backend"] == "skirmish" else str(game)
+        """Game and options, for people."""
+        game = f"skirmish {self.facts['game']}" if self.facts["backend"] == "skirmish" else str(self.facts["game"])
+        options = [f"{key}={value}" for key, value in self.facts["env"].items() if key != "factory"]
+        return ", ".join([game, *options])
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,25 +32,22 @@ def listening() -> set[str]:
     return {line.split()[1] for line in lines if line.split()[3] == "0A"}
 
 
-@pytest.fixture
-def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """SC2PATH is a stand-in with faults. Returns: the folder of its counts."""
-    require("smac")
-    game, counts, temporary = tmp_path / "game", tmp_path / "counts", tmp_path / "tmp"
+def install_faulty(game: Path, counts: Path) -> None:
+    """A stand-in with faults. Args: counts: a new folder for what it counts."""
     counts.mkdir()
-    temporary.mkdir()
     install_standin(game)
     words = {"schedule": SCHEDULE, "folder": str(counts), "root": str(ROOT), "python": sys.executable}
     for binary in game.glob("Versions/*/SC2_x64"):
         binary.write_text(LAUNCHER.format(**{key: shlex.quote(word) for key, word in words.items()}))
-    monkeypatch.setenv("SC2PATH", str(game))
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    return counts
 
 
-@pytest.mark.starcraft
-@pytest.mark.parametrize("episodes", [120, pytest.param(2000, marks=pytest.mark.slow)])
-def test_a_faulty_game_costs_the_faulty_episodes_only(faulty: Path, tmp_path: Path, episodes: int) -> None:
+def endure(counts: Path, temporary: Path, episodes: int) -> dict[str, int]:
+    """Play so many episodes of 3m in four slots. Returns: whole ones, lost ones, faults by phase and by kind.
+
+    SC2PATH is a stand-in with faults. All counts must add up, and nothing may be left afterwards.
+
+    Args: temporary: holds all temporary files.
+    """
     files, processes, ports = open_files(), children(), listening()
     env = envs.make("3m", backend="smac", num_envs=4, step_timeout=5.0, backoff=0.0)
     assert isinstance(env, SmacEnv)
@@ -58,17 +55,34 @@ def test_a_faulty_game_costs_the_faulty_episodes_only(faulty: Path, tmp_path: Pa
         env.reset()
         whole, lost = play(env, episodes)
         kinds, phases = env.faults.by_kind, env.faults.by_phase
-        sys.stdout.write(f"{whole} whole, {lost} lost; {env.faults}\n")
-        assert whole + lost >= episodes and lost == phases["step"]
-        begun = (faulty / "episodes").stat().st_size
+        assert whole + lost >= episodes and lost == phases["step"] == env.losses["episodes_lost"]
+        begun = (counts / "episodes").stat().st_size
         assert begun == whole + lost + phases["reset"] + phases["start"] + env.num_envs
-        assert kinds["game"] >= 3 and kinds["hang"] >= 1 and kinds["garbage"] >= 1
-        assert kinds["exception"] == kinds["crash"] == 0
-        assert phases["reset"] >= 1 and (faulty / "starts").stat().st_size == env.num_envs + env.faults.total
+        assert (counts / "starts").stat().st_size == env.num_envs + env.faults.total
         groups = [pid for pid in env.processes if pid is not None]
         games = {game for pid in groups for game in children(pid)}
         assert len(games) == env.num_envs and len(children() - processes) == env.num_envs + 1  # and the guard
     finally:
         env.close()
     assert children() == processes and open_files() == files and not [pid for pid in games if alive(pid)]
-    assert not os.listdir(tmp_path / "tmp") and listening() <= ports
+    assert not os.listdir(temporary) and listening() <= ports
+    return {"whole": whole, "lost": lost, **{f"in_{phase}": count for phase, count in phases.items()}, **kinds}
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """SC2PATH is a stand-in with faults. Returns: the folder of its counts."""
+    require("smac")
+    install_faulty(tmp_path / "game", tmp_path / "counts")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("SC2PATH", str(tmp_path / "game"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    return tmp_path / "counts"
+
+
+@pytest.mark.starcraft
+@pytest.mark.parametrize("episodes", [120, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_faulty_game_costs_the_faulty_episodes_only(faulty: Path, tmp_path: Path, episodes: int) -> None:
+    found = endure(faulty, tmp_path / "tmp", episodes)
+    assert found["game"] >= 3 and found["hang"] >= 1 and found["garbage"] >= 1 and found["in_reset"] >= 1
+    assert found["exception"] == found["crash"] == 0
