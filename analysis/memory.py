@@ -16,6 +16,7 @@ import pandas as pd
 from analysis import expected
 from analysis.costs import DATA
 from analysis.study import Run, Study
+from envs import STARCRAFT
 
 SIZES = DATA.with_name("step_sizes.csv")
 UNKNOWN_MB = 4000  # a map whose sizes are not in the table
@@ -26,6 +27,8 @@ FLOAT = 4  # bytes
 RING_FACTOR, REPLAY_FACTOR = 2.6, 1.6
 # Floats of one agent and step in an update, beside the observation: hidden layers and their gradients.
 MAZERO_FLOATS, VALUE_BASED_FLOATS = 2000, 800
+GAME_MB = 1000  # StarCraft II and its worker: assumed, not measured here
+STANDIN_MB = 150  # measured: results/reference/protocol/load.csv
 EPISODES_AT_ONCE = 32  # trees that are searched side by side in an evaluation
 IMAGINED_FACTOR = 5.0  # copies of MAMBA's imagined latent states: 0.8 and 1.4 GB were measured on 3m
 ROLLOUT_FACTOR = 4.0  # copies of a MAPPO round in an update of one minibatch
@@ -36,10 +39,23 @@ def memory_mb(study: Study, run: Run) -> int:
 
     Raises: StudyError as `expected.record`.
     """
-    settings = expected.record(study, run)["config"]
+    record, group = expected.record(study, run), study.groups[run.group]
+    games = games_mb(record, group.eval_episodes)
     if run.map not in _sizes():
-        return UNKNOWN_MB
-    return 100 * math.ceil(SPARE * peak_mb(settings, run.map, study.groups[run.group].env_steps) / 100)
+        return UNKNOWN_MB + games
+    return 100 * math.ceil(SPARE * peak_mb(record["config"], run.map, group.env_steps) / 100) + games
+
+
+def games_mb(record: Mapping[str, Any], eval_episodes: int) -> int:
+    """Memory of all games of a run, each with the process that holds it, MB; 0 on backends that have none.
+
+    Args: record: as its config.json will hold it.
+    """
+    if record["backend"] not in STARCRAFT:
+        return 0
+    settings = record["config"]
+    training = settings["self_play" if "self_play" in settings else "rollout"]["num_envs"]
+    return (training + eval_episodes) * (GAME_MB if record["unit_data"].startswith("StarCraft II") else STANDIN_MB)
 
 
 def peak_mb(settings: Mapping[str, Any], name: str, env_steps: int) -> float:

@@ -66,6 +66,24 @@ def test_a_map_without_sizes_gets_a_fixed_amount(tmp_path: Path, monkeypatch: py
     assert memory.memory_mb(*pair) == memory.UNKNOWN_MB
 
 
+@pytest.mark.parametrize(
+    ("family", "preset", "game", "each"),
+    [
+        ("mazero", "laptop", "StarCraft II 4.10 (build 75689)", 1000),
+        ("mazero", "laptop", "stand-in, not StarCraft II (skirmish 4.10)", 150),
+        ("qmix", "low_data", "StarCraft II 4.10 (build 75689)", 1000),
+    ],
+)
+def test_games_of_training_and_evaluation_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, preset: str, game: str, each: int
+) -> None:
+    study, run = one_run(tmp_path, family, preset, "3m", 1_000)
+    record, without = expected.record(study, run), memory.memory_mb(study, run)
+    monkeypatch.setattr(expected, "record", lambda *_: {**record, "backend": "smac", "unit_data": game})
+    games = record["config"]["self_play" if family == "mazero" else "rollout"]["num_envs"] + 2
+    assert memory.memory_mb(study, run) == without + games * each
+
+
 def test_what_training_would_refuse_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="env-steps must reach the step at which learning starts"):
         memory.memory_mb(*one_run(tmp_path, "mazero", "laptop", "3m", 100))
