@@ -15,8 +15,7 @@ import pandas as pd
 
 from analysis import expected
 from analysis.costs import DATA
-from analysis.study import Run, Study
-from envs import STARCRAFT
+from analysis.study import STARCRAFT, Run, Study
 
 SIZES = DATA.with_name("step_sizes.csv")
 UNKNOWN_MB = 4000  # a map whose sizes are not in the table

@@ -214,7 +214,7 @@ def group_facts(group: Group, study: Study, frame: pd.DataFrame) -> list[tuple[s
         ("Backend", "; ".join(filter(None, (made_by(frame, group), own)))),
         ("Maps", ", ".join(group.maps)),
         ("Budget", f"{group.env_steps:,} environment steps per run"),
-        ("Evaluation", f"every {group.eval_every:,} steps on {group.eval_episodes} greedy episodes; absolute: "
+        ("Evaluation", f"every {group.eval_every:,} steps on {study.evaluation(group)}; absolute: "
          f"{ABSOLUTE_TIMES} times as many, by the policy of the best evaluation"),
         ("Seeds", ", ".join(map(str, group.seeds))),
         ("Presets", "; ".join(f"{preset}: {', '.join(labels)}" for preset, labels in named.items())),

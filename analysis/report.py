@@ -185,7 +185,7 @@ def _protocol(group: Group, study: Study, units: str) -> str:
     presets = ", ".join(f"{name}: {preset}" for name, preset in [*group.presets.items(), *own.items()])
     text = (
         f"**{group.title}** on backend `{group.backend}`: {', '.join(group.maps)}; {group.env_steps:,} environment"
-        f" steps per run, evaluated every {group.eval_every:,} on {group.eval_episodes} greedy episodes"
+        f" steps per run, evaluated every {group.eval_every:,} on {study.evaluation(group)}"
         f" (absolute: {ABSOLUTE_TIMES} times as many, by the policy of the best evaluation); seeds"
         f" {', '.join(map(str, group.seeds))}; presets {presets}."
     )

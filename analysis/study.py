@@ -43,6 +43,7 @@ AGGREGATES = "Figs. 7 and 8"  # in `in_paper.figure`
 RUNS = "runs"  # folder of all runs, beside the folders of studies
 STARCRAFT = ("smac", "smacv2")  # backends that play through the official packages
 DRAWN = r"(terran|protoss|zerg)_\d+_vs_\d+(_epo)?"  # names of drawn battles
+SAMPLED = {"mamba"}  # families whose presets evaluate with drawn actions on battles
 
 
 class StudyError(ValueError):
@@ -155,6 +156,12 @@ class Study:
         """Whether its groups are taken together, beside what Figs. 7 and 8 say of a method."""
         wanted = any(place.figure == AGGREGATES for place in self._in_paper())
         return wanted and bool(self.shared("algorithms")) and bool(self.shared("seeds"))
+
+    def evaluation(self, group: Group) -> str:
+        """What is played at a mark, for people. MAMBA's actions are drawn (`baselines/mamba/README.md`)."""
+        drawn = {self.algorithms[key].family for key in group.algorithms} & SAMPLED
+        exception = f" ({', '.join(sorted(drawn)).upper()}: with drawn actions)" if drawn else ""
+        return f"{group.eval_episodes} greedy episodes{exception}"
 
     def shared(self, axis: str) -> tuple[Any, ...]:
         """What all groups have. Args: axis: `algorithms` or `seeds`."""

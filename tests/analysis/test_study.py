@@ -38,6 +38,16 @@ def test_train_arguments_of_a_baseline_and_of_an_ablation(tmp_path: Path) -> Non
     assert by_path["skirmish/3m/no_awpo/seed=0"].endswith("--device cpu --set replay.start=100 --set loss.awpo=false")
 
 
+def test_an_evaluation_is_greedy_but_for_mamba(tmp_path: Path) -> None:
+    document = study_document()
+    study = make_study(tmp_path, document)
+    (group,) = (group for group in study.groups.values() if group.backend == "skirmish")
+    assert study.evaluation(group) == f"{group.eval_episodes} greedy episodes"
+    drawn = next(group for group in load_study(STUDIES / "fig3.yaml").groups.values())
+    text = load_study(STUDIES / "fig3.yaml").evaluation(drawn)
+    assert text == f"{drawn.eval_episodes} greedy episodes (MAMBA: with drawn actions)"
+
+
 def test_environment_options_of_a_group_reach_the_command(tmp_path: Path) -> None:
     document = study_document()
     document["groups"]["smac"]["env"] = {"obs_noise": 0.1, "obs_last_action": True, "difficulty": "7"}
