@@ -133,3 +133,25 @@ def test_lost_episodes_are_counted_and_played_again(tmp_path: Path, fragile: Cal
     # A slot needs its first battle and three more, its fourth is killed: then a first one of the next game and another.
     assert played.discarded == 2
     assert played.faults == {"crash": 2, "game": 0, "hang": 0, "exception": 0, "garbage": 0}
+
+
+def test_games_that_are_started_anew_play_a_battle_that_does_not_count(
+    tmp_path: Path, fragile: Callable[..., SmacEnv]
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def killed(whole: int) -> None:
+        raise Killed
+
+    first = fragile("", num_envs=2)
+    with pytest.raises(Killed):
+        play(Legal(first, "stop"), tmp_path / "parts", HEADER, episodes=6, seed=1, progress=killed)
+    first.close()
+    again = fragile("", num_envs=2)
+    counts: list[int] = []
+    played = play(Legal(again, "stop"), tmp_path / "parts", HEADER, episodes=6, seed=1, progress=counts.append)
+    assert counts == [4, 6] and len(played.battles) == 6 and played.discarded == 0
+    # In each slot 1 + 1 battles before the kill and 1 + 2 after it, the first of each game not counted.
+    begun = [int(path.read_text()) for path in (tmp_path / "counters").iterdir()]
+    assert begun == [5, 5]
