@@ -23,8 +23,8 @@ from baselines.value_based import mixers, qplex
 from baselines.value_based.config import QmixConfig, QplexConfig, ValueConfig
 from baselines.value_based.learner import ValueLearner
 from skirmish.faces.vector import SkirmishEnv
-from training import cli
-from training.config import to_dict
+from training import checkpoint, cli
+from training.config import from_dict, to_dict
 from training.errors import UserError
 from training.evaluation import evaluate
 
@@ -161,14 +161,14 @@ def test_the_critics_input_follows_the_environment_that_was_asked_for(monkeypatc
 )
 def test_evaluate_prints_a_result_and_all_it_depends_on(trained, capsys, process_as_it_is, name, settings):
     out = trained(name, "matrix_4", "--env", "reward_scale=0.5", settings=settings)
-    saved = program.checkpoint.load(out / "checkpoint.pt")["learner"]
+    saved = checkpoint.load(out / "checkpoint.pt")["learner"]
     process_as_it_is.clear()
     words = ["evaluate", "--run", str(out), "--episodes", "3", "--seed", "9", "--threads", "2"]
     assert run([*words, "--env", "reward_scale=0.25"]) == 0
     assert process_as_it_is == [2]
     env = envs.make("matrix_4", num_envs=3, observation="smac", reward_scale=0.25)
     algorithm = registry.find(name)
-    config = program.from_dict(algorithm.config, json.loads((out / "config.json").read_text())["config"])
+    config = from_dict(algorithm.config, json.loads((out / "config.json").read_text())["config"])
     policy = algorithm.load_policy(config, env.info, saved, device="cpu")
     expected = {"algorithm": name, "map": "matrix_4", "backend": "matrix", "unit_data": ""}
     expected |= {"env": {"reward_scale": 0.25}, "seed": 9, **evaluate(policy, env, seed=9)}

@@ -128,6 +128,7 @@ def test_a_stop_saves_everything_and_the_next_session_goes_on_with_its_clock(tmp
         "last_eval": AT_6[1],
         "best": {"mark": 6, "score": [SHARES[2], SHARES[2]], "policy": {"weights": 20}},
         "wall_seconds": pytest.approx(3 + 2 * 0.1236),
+        "losses": {},
     }
     assert saved == {
         "run": KEY,
