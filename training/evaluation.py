@@ -1,4 +1,4 @@
-"""The one evaluation loop: E greedy episodes side by side, the same for every method."""
+"""The one evaluation loop: E episodes side by side, the same for every method; who plays them decides how."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def evaluate(policy: Policy, env: VectorEnv, *, seed: int) -> dict[str, float]:
     every slot has an episode; the first whole one of each counts.
 
     Args:
-      policy: acts greedily; it sees observations and availability as in training.
+      policy: acts greedily (MAMBA's draws); it sees observations and availability as in training.
       env: B slots, so B episodes; it must not be the training environment.
       seed: seed of these episodes.
     Returns: num_episodes, win_rate in [0, 1], return_mean and return_std (undiscounted team return, population

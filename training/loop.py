@@ -39,7 +39,7 @@ class Learner(Protocol):
         """The smallest unit of work: some environment steps and the updates they call for."""
 
     def evaluate(self, seed: int) -> dict[str, float]:
-        """Greedy episodes with this seed through `training.evaluation.evaluate`; may add further floats."""
+        """Episodes of the policy, with this seed, through `training.evaluation.evaluate`; may add further floats."""
 
     def policy_state(self) -> dict[str, Any]:
         """A copy of that part of `state_dict` which `evaluate` plays with."""

@@ -38,7 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="one policy on several backends: measures, tests, a figure")
     compare.add_argument("--map", required=True, help="one of SMAC's maps")
     compare.add_argument(
-        "--policy", required=True, help=f"{', '.join(players.SCRIPTS)}, or the folder of a trained run, played greedily"
+        "--policy",
+        required=True,
+        help=f"{', '.join(players.SCRIPTS)}, or the folder of a trained run, played as in its evaluations",
     )
     compare.add_argument("--backends", default=",".join(BACKENDS), help="played here, by commas (default: %(default)s)")
     compare.add_argument(

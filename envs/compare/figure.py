@@ -28,6 +28,7 @@ TITLES = {
     "left_enemies": "Enemies' health left",
 }
 PANELS = ("won", "return", "length", "first_contact", "damage_per_attack", "loss_per_hit_agents")
+STEPS = ("length", "first_contact")  # counted in whole ones
 CURVE_TITLES = {"agents": "Agents' health left", "enemies": "Enemies' health left"}
 HEIGHT = 1.75  # inches of a panel
 
@@ -112,7 +113,7 @@ def _distributions(ax: Axes, sides: Sequence[Side], measure: str) -> None:
         else:
             ax.plot([], [], **style)
     ax.set_ylim(-0.03, 1.03)
-    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=measure in STEPS))
 
 
 def _curves(ax: Axes, comparison: Comparison, of: str) -> None:

@@ -6,6 +6,7 @@ that agents may not give: on StarCraft II the package's (`heuristic_ai`) plays, 
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from skirmish.policies import Board, HeuristicPolicy, make_policy
 from training.errors import UserError
 from training.evaluation import Policy
 from training.identity import run_key
-from training.run import read_config
+from training.run import RunDirectory, read_config
 
 SCRIPTS = ("random", "stop", "focus_fire", "heuristic")
 OWN_SCRIPT = "heuristic"
@@ -74,7 +75,7 @@ class OwnScript(Player):
         """See `Player`."""
         if isinstance(self.env, SkirmishEnv):
             orders = self._script.act()
-            self._script.env.step_scripted(orders)  # type: ignore[attr-defined]
+            self.env.step_scripted(orders)
             return orders
         assert isinstance(self.env, SmacEnv)
         self.env.step(self.env.available_actions.argmax(2))  # replaced inside the package
@@ -82,7 +83,7 @@ class OwnScript(Player):
 
 
 class Trained(Player):
-    """A trained policy, greedy as in its evaluations."""
+    """A trained policy, playing as in its evaluations."""
 
     def __init__(self, env: VectorEnv, run: Run) -> None:
         super().__init__(env)
@@ -109,6 +110,18 @@ class Run:
     best: bool
     device: str
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the checkpoint. Raises: UserError if there is none."""
+        path = RunDirectory(self.folder).checkpoint_path
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}): give the folder of a run that was trained"
+            ) from error
+
     def policies(self, env: VectorEnv) -> Callable[[int], Policy]:
         """A function of a seed that makes the policy anew. Raises: UserError for a checkpoint that cannot be read."""
         load = import_module(f"{self.record['program']}.trained").policies_of
@@ -133,6 +146,7 @@ class Who:
             "algorithm": record["algorithm"],
             "trained_on": record["backend"],
             "best": self.run.best,
+            "checkpoint_sha256": self.run.digest,  # a run that went on is another policy
             **run_key(record),
         }
 

@@ -97,6 +97,12 @@ def test_a_trained_run_plays_on_both(tmp_path: Path) -> None:
     document = compare(tmp_path / "c", *FACE, policy=str(out), episodes=4)
     assert document["policy"]["algorithm"] == "qmix" and document["policy"]["seed"] == 100
     assert document["policy"]["trained_on"] == "skirmish" and document["policy"]["best"] is False
+    (out / "checkpoint.pt").write_bytes((out / "checkpoint.pt").read_bytes() + b"trained on")
+    with pytest.raises(UserError, match=r"holds another comparison, with policy\.checkpoint_sha256"):
+        compare(tmp_path / "c", *FACE, policy=str(out), episodes=4)
+    (out / "checkpoint.pt").unlink()
+    with pytest.raises(UserError, match=r"checkpoint\.pt cannot be read \(No such file"):
+        compare(tmp_path / "e", *FACE, policy=str(out), episodes=4)
     with pytest.raises(UserError, match="must be a run on 8m, got one on 3m"):
         compare(tmp_path / "d", policy=str(out), name="8m")
 
@@ -143,7 +149,7 @@ def test_bad_input_is_refused_before_anything_starts(tmp_path: Path, flags: list
 
 def test_without_the_game_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SC2PATH", str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="smac"):
+    with pytest.raises(UserError, match=r"backend smac needs the StarCraft package|SC2PATH must name a folder"):
         compare(tmp_path / "c", policy="heuristic")
 
 
