@@ -46,6 +46,18 @@ class VectorEnv(Slots, ABC):
         A seed restarts slot b's stream at (seed, b); None goes on with the streams.
         """
 
+    def reset_later(self, seed: int | None = None) -> None:
+        """Start episodes in every slot that are not the first of a game: what evaluations play.
+
+        In StarCraft II a game's first battle differs from all after it: these begin while the old units are removed,
+        and the new enemies march a little earlier (`skirmish.Rules.respawn_loops`). Training plays one first battle a
+        slot and then later ones, and so do the evaluations of PyMARL and of MAZero's authors, whose games stay open.
+        Where episodes are all alike this is `reset`.
+
+        Args: seed: as for `reset`; games that run are not seeded again (`envs.smac`).
+        """
+        self.reset(seed)
+
     @abstractmethod
     def step(self, actions: np.ndarray) -> None:
         """Advance every unfinished slot by one step; finished slots keep everything and get reward 0.

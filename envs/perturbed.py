@@ -16,6 +16,7 @@ number of slots, and switching one perturbation on leaves the others' as they we
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -95,11 +96,18 @@ class Perturbed(VectorEnv):
 
     def reset(self, seed: int | None = None) -> None:
         """New episodes everywhere; see `VectorEnv.reset`."""
+        self._reset(self.env.reset, seed)
+
+    def reset_later(self, seed: int | None = None) -> None:
+        """Episodes that are not the first of a game; see `VectorEnv.reset_later`."""
+        self._reset(self.env.reset_later, seed)
+
+    def _reset(self, reset: Callable[[int | None], None], seed: int | None) -> None:
         if seed is None and not self._started:
             seed = self._first_seed
         if seed is not None:
             require_seed(seed)
-        self.env.reset(seed)
+        reset(seed)
         self._started = True
         if seed is not None:
             self._key[:] = seed

@@ -6,7 +6,8 @@ things are other than with the simulator:
 
 - Slot b's games are started with seeds that follow from (seed, b) and the number of the slot's start. What a game does
   with its seed is its own matter: StarCraft II is not promised to repeat itself.
-- `reset(seed)` starts all games anew, since a running one cannot be seeded; `reset()` and `reset_done()` go on in them.
+- `reset(seed)` starts all games anew, since a running one cannot be seeded; `reset()`, `reset_done()` and, once there
+  are games, `reset_later(seed)` go on in them.
 - There is no snapshot of a game: `restore` leaves every slot finished and discarded, and new episodes begin.
 """
 
@@ -187,12 +188,30 @@ class SmacEnv(VectorEnv):
         self._started = True
         self._begin(np.ones(self.num_envs, np.bool_))
 
+    def reset_later(self, seed: int | None = None) -> None:
+        """Later battles everywhere; of a game that has just been started the first one is lost standing still.
+
+        A seed is that of the games to be started; those that run go on without it.
+        Raises: GivenUpError if a game cannot be started.
+        """
+        if self._started:
+            self._begin(np.ones(self.num_envs, np.bool_))
+        else:
+            self.reset(seed)
+        while self.first_of_game.any():
+            first = self.first_of_game.copy()
+            while (running := first & ~self.finished).any():
+                self._step(np.where(self.available_actions[:, :, STOP], STOP, NO_OP), running)
+            self._begin(first)
+
     def step(self, actions: np.ndarray) -> None:
         """One step; see `VectorEnv.step`. Raises: GivenUpError for a slot whose games fail again and again."""
         if not self._started:
             raise RuntimeError("episodes must be started first, got a step before any reset: call reset()")
-        actions = self._checked_actions(actions)
-        running = ~self.finished
+        self._step(self._checked_actions(actions), ~self.finished)
+
+    def _step(self, actions: np.ndarray, running: np.ndarray) -> None:
+        """One step of the slots marked True."""
         self.reward[:] = 0.0
         answers = self._crew.step({int(b): actions[b] for b in np.flatnonzero(running)})
         seen = np.zeros(self.num_envs, np.bool_)

@@ -215,7 +215,11 @@ def describe(
         "threads": arguments.threads,
         "device": arguments.device,
         "budget": {"env_steps": schedule.env_steps},
-        "evaluation": {"every": schedule.eval_every, "episodes": arguments.eval_episodes},
+        "evaluation": {
+            "every": schedule.eval_every,
+            "episodes": arguments.eval_episodes,
+            **({"battles": "later"} if units else {}),  # until f8a4668 they were first ones: `VectorEnv.reset_later`
+        },
         **({"env": options} if options else {}),
         "config": to_dict(config),
     }

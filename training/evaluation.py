@@ -22,8 +22,9 @@ class Policy(Protocol):
 
 
 def evaluate(policy: Policy, env: VectorEnv, *, seed: int) -> dict[str, float]:
-    """Play one episode in every slot of `env` and summarise. Where one is lost (discarded) all slots play on, until
-    every slot has an episode; the first whole one of each counts.
+    """Play one episode in every slot of `env` and summarise; in battles not the first of a game, as in training.
+
+    Where one is lost (discarded) all slots play on until every slot has an episode; the first whole one of each counts.
 
     Args:
       policy: acts greedily (MAMBA's draws); it sees observations and availability as in training.
@@ -32,7 +33,7 @@ def evaluate(policy: Policy, env: VectorEnv, *, seed: int) -> dict[str, float]:
     Returns: num_episodes, win_rate in [0, 1], return_mean and return_std (undiscounted team return, population
       deviation), length_mean (environment steps).
     """
-    env.reset(seed)
+    env.reset_later(seed)
     returns, lengths, won = np.zeros(env.num_envs), np.zeros(env.num_envs, np.int64), np.zeros(env.num_envs, np.bool_)
     missing = np.ones(env.num_envs, np.bool_)
     while missing.any():
@@ -41,7 +42,7 @@ def evaluate(policy: Policy, env: VectorEnv, *, seed: int) -> dict[str, float]:
         returns[whole], lengths[whole], won[whole] = played[0][whole], played[1][whole], env.won[whole]
         missing &= ~whole
         if missing.any():
-            env.reset_done()
+            env.reset_later()
     return {
         "num_episodes": env.num_envs,
         "win_rate": float(won.mean()),

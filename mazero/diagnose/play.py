@@ -81,7 +81,7 @@ class Recording:
 
 def play(policy: Policy, env: VectorEnv, *, seed: int) -> Outcome:
     """One episode in every slot, as `training.evaluation.evaluate` plays them."""
-    env.reset(seed)
+    env.reset_later(seed)
     policy.start(env.num_envs)
     returns, length = np.zeros(env.num_envs), np.zeros(env.num_envs, np.int64)
     while not env.finished.all():
@@ -110,7 +110,7 @@ def record(
         (no noise, the most visited child): the same episodes as `SearchPolicy` plays with the same `rng`.
       num_simulations: N, if other than the config's.
     """
-    env.reset(seed)
+    env.reset_later(seed)
     stack, workspace = ObservationStack(config.network.stacked_observations), Workspace()
     steps: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
     while not env.finished.all():

@@ -56,7 +56,7 @@ def look_ahead(
       rng: of the draws: K = `config.search.num_sampled_actions` a root, the policy's most likely joint action and K - 1
         drawn from it.
     """
-    env.reset(seed)
+    env.reset_later(seed)
     stack, draws = ObservationStack(config.network.stacked_observations), config.search.num_sampled_actions
     returns, length = np.zeros(env.num_envs), np.zeros(env.num_envs, np.int64)
     slots, rewards, predictions = [], [], []

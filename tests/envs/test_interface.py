@@ -137,3 +137,47 @@ def test_finished_slots_wait_for_reset_done(name):
     assert not env.finished.any()
     assert (env.reward[finished] == 0).all()
     assert np.array_equal(env.obs[~finished], obs[~finished])
+
+
+def snapshots_differ(a, b):
+    return any(not np.array_equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("name", ["3m", "terran_5_vs_5"])
+def test_later_battles_are_second_ones_of_the_seed_and_then_the_next(name):
+    """The same as starting games and leaving their first battle; `reset` alone gives a first one."""
+    env, other = envs.make(name, num_envs=3), envs.make(name, num_envs=3)
+    env.reset_later(5)
+    other.reset(5)
+    assert snapshots_differ(env.snapshot(), other.snapshot())
+    other.reset()
+    assert not snapshots_differ(env.snapshot(), other.snapshot())
+    env.reset_later()
+    other.reset()
+    assert not snapshots_differ(env.snapshot(), other.snapshot())
+    env.reset_later(5)
+    other.reset(5)
+    other.reset()
+    assert not snapshots_differ(env.snapshot(), other.snapshot())
+
+
+@pytest.mark.parametrize("options", [{}, {"action_failure": 0.1}])
+def test_in_later_battles_alone_the_enemy_has_a_head_start(options):
+    """With 80 loops of it, ten steps, the enemies are there before the agents have done anything."""
+
+    def enemies_seen_at_first(start):
+        env = envs.make("3m", num_envs=2, respawn_loops=80, **options)
+        start(env)
+        env.step(np.ones((2, 3), int))
+        return env.available_actions[:, :, 6:].any()
+
+    assert not enemies_seen_at_first(lambda env: env.reset(0))
+    assert enemies_seen_at_first(lambda env: env.reset_later(0))
+
+
+@pytest.mark.parametrize("name", ["matrix_1", "lunar_lander"])
+def test_elsewhere_a_later_episode_is_like_the_first(name):
+    env, other = envs.make(name, num_envs=2), envs.make(name, num_envs=2)
+    env.reset_later(5)
+    other.reset(5)
+    assert not snapshots_differ(env.snapshot(), other.snapshot()) and np.array_equal(env.obs, other.obs)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import envs
 from training import memory, watch
 from training.errors import Diverged, UserError, require_finite
 from training.evaluation import evaluate, pooled
@@ -25,7 +26,7 @@ class Slots:
         self.won = np.array([True, False, True])
         self.seeds, self.actions = [], []
 
-    def reset(self, seed):
+    def reset_later(self, seed):
         self.seeds.append(seed)
         self.time = 0
         self.finished, self.reward = np.zeros(3, bool), np.zeros(3)
@@ -259,3 +260,20 @@ def test_a_film_shows_the_policy_in_its_environment(monkeypatch):
     assert policy.heard == [("start", 1), ("act", 0)]
     with pytest.raises(UserError, match=r"^only battles of the bare simulator can be filmed, got a perturbed"):
         watch.film_policy(policy, Slots(), "how", who="MAZero")
+
+
+class Standing(Policy):
+    """Stops, or does nothing where that is all there is."""
+
+    def act(self, env):
+        return env.available_actions[:, :, :2].argmax(2)
+
+
+def test_evaluations_of_battles_are_later_ones():
+    """With enemies that march 80 loops earlier, ten steps, those who stand still die that much sooner."""
+
+    def length(respawn_loops):
+        env = envs.make("3m", num_envs=8, respawn_loops=respawn_loops, placement_jitter=0.0, jitter_scale=0.0)
+        return evaluate(Standing(), env, seed=3)["length_mean"]
+
+    assert 9 <= length(0) - length(80) <= 11

@@ -171,6 +171,29 @@ print(*env.processes, env._crew._guard._process.pid, env._crew._guard.folder, fl
 """
 
 
+@pytest.mark.parametrize(("schedule", "episodes", "games"), [("", 2, 1), ("kill@100+0", 3, 2), ("kill@100+1", 2, 1)])
+def test_first_battles_are_over_before_later_ones_begin(
+    fragile, tmp_path: Path, schedule: str, episodes: int, games: int
+) -> None:
+    """Also if a game fails in its first battle; games stay open from one evaluation to the next."""
+    env = fragile(schedule, num_envs=2)
+    env.reset_later(3)
+    assert not (env.first_of_game.any() or env.finished.any() or env.discarded.any() or env.t.any())
+    assert [path.read_text() for path in (tmp_path / "counters").iterdir()] == [str(episodes)] * 2
+    assert env._starts.tolist() == [games] * 2 and env.faults.total == 2 * (games - 1)
+    processes = env.processes
+    for _ in range(2):
+        env.step(np.full((2, 3), STOP))
+    if schedule != "kill@100+1":
+        env.reset_later(4)
+        assert env.processes == processes and not env.first_of_game.any() and not env.t.any()
+        return
+    assert env.discarded.all()  # the second battle's fault
+    env.reset_later()
+    assert not (env.first_of_game.any() or env.discarded.any()) and env._starts.tolist() == [2, 2]
+    assert [path.read_text() for path in (tmp_path / "counters").iterdir()] == ["4"] * 2
+
+
 @pytest.mark.parametrize(
     ("then", "number"), [("time.sleep(1000)", signal.SIGKILL), ("time.sleep(1000)", signal.SIGTERM), ("", None)]
 )
