@@ -30,7 +30,7 @@ class Lossy(VectorEnv):
 
     def reset(self, seed: int | None = None) -> None:
         self.env.reset(seed)
-        self._number[:] = 0
+        self._number[:] = self._number + 1 if seed is None else 0
         self._begin(np.ones(self.num_envs, bool))
 
     def step(self, actions: np.ndarray) -> None:

@@ -281,7 +281,8 @@ def test_the_record_of_a_run_holds_options_and_unit_data_where_there_are_any(mad
     flags = argparse.Namespace(**vars(flags) | {"eval_every": 7, "eval_episodes": 1, "preset": "mine", "seed": 0})
     resolved = RESOLVED | {
         "map": "toy_map", "backend": "toy_backend!", "device": "gpu", "threads": 9, "preset": "mine", "seed": 0,
-        "evaluation": {"every": 7, "episodes": 1}, "env": {"units": 4.1, "noise": 1}, "unit_data": "4.1",
+        "evaluation": {"every": 7, "episodes": 1, "battles": "later"},
+        "env": {"units": 4.1, "noise": 1}, "unit_data": "4.1",
     }  # fmt: skip
     assert describe(flags, **DESCRIBED) == {"identity": identity_by_hand(resolved), **resolved}
     assert made == [
