@@ -329,7 +329,7 @@ def test_rewards_of_the_branches_are_those_of_simulator_and_model(explored, monk
     assert found.reward.shape == found.predicted.shape == (roots, 3, 2) and roots > 0
     # The first draw is the policy's own in every slot: its first reward is that of play without search.
     env = trained.env
-    env.reset(4)
+    env.reset_later(4)
     policy = NetworkPolicy(trained.model, trained.config)
     policy.start(env.num_envs)
     stack = ObservationStack(trained.config.network.stacked_observations)
@@ -346,7 +346,7 @@ def test_rewards_of_the_branches_are_those_of_simulator_and_model(explored, monk
 def test_a_branch_promises_its_rewards_and_the_value_behind_them(explored):
     trained, _ = explored
     env, depth, discount = trained.env, 2, 0.5
-    env.reset(4)
+    env.reset_later(4)
     stack = ObservationStack(trained.config.network.stacked_observations)
     policy = NetworkPolicy(trained.model, trained.config)
     policy.start(env.num_envs)
