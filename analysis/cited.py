@@ -92,11 +92,11 @@ def renewed(text: str, *, root: Path = ROOT) -> tuple[str, list[str]]:
             faults.append(f"{line_of(found)}: the table is another now: {found['source']}")
         return f"<!--= {found['source']} -->\n{right}<!--/ -->"
 
-    tables = list(TABLE.finditer(text))
-    cited = [found.start() for found in NUMBER.finditer(text)] + [found.start() for found in tables]
-    stray = len(MARK.findall(text)) - len(cited)
-    if stray:
-        faults.append(f"0: {stray} sources stand behind no number and begin no table that <!--/ --> ends: {SHAPE}")
+    cited = [found.end("unit") if found["unit"] else found.end("number") for found in NUMBER.finditer(text)]
+    cited += [found.start() for found in TABLE.finditer(text)]
+    for found in MARK.finditer(text):
+        if found.start() not in cited:
+            faults.append(f"{line_of(found)}: a source behind no number, or of a table that no <!--/ --> ends: {SHAPE}")
     out = TABLE.sub(table, text)
     renumbered = NUMBER.sub(number, text if out == text else out)
     return renumbered, faults

@@ -86,8 +86,10 @@ def test_a_source_that_says_nothing_is_a_fault_and_changes_nothing(root, source,
 
 
 def test_a_source_behind_no_number_is_a_fault(root):
-    _, (fault,) = cited.renewed("some<!--= mean win_rate x.csv -->", root=root)
-    assert "1 sources stand behind no number" in fault
+    for stray in ("some<!--= mean win_rate x.csv -->", "<!--= curves x.csv map=3m at=5000 -->\nno end"):
+        page = f"0.1<!--= value win_rate x.csv map=8m --> and\n{stray}"
+        text, (fault,) = cited.renewed(page, root=root)
+        assert text == page and fault.startswith("2: a source behind no number")
 
 
 def test_tables_of_curves_are_made_with_the_papers_below(root):
