@@ -68,7 +68,7 @@ def renewed(text: str, *, root: Path = ROOT) -> tuple[str, list[str]]:
     faults: list[str] = []
 
     def line_of(found: re.Match[str]) -> int:
-        return text.count("\n", 0, found.start()) + 1
+        return found.string.count("\n", 0, found.start()) + 1
 
     def number(found: re.Match[str]) -> str:
         written = found["number"]
@@ -97,9 +97,7 @@ def renewed(text: str, *, root: Path = ROOT) -> tuple[str, list[str]]:
     for found in MARK.finditer(text):
         if found.start() not in cited:
             faults.append(f"{line_of(found)}: a source behind no number, or of a table that no <!--/ --> ends: {SHAPE}")
-    out = TABLE.sub(table, text)
-    renumbered = NUMBER.sub(number, text if out == text else out)
-    return renumbered, faults
+    return TABLE.sub(table, NUMBER.sub(number, text)), faults
 
 
 def _as_written(value: float, written: str) -> str:

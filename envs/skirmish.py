@@ -14,24 +14,16 @@ __all__ = ["DrawnBattles", "MapBattles", "build", "option_names"]
 STOP = 1  # action id; the dead have only 0, no-op
 
 
-class _Battles(VectorEnv):
-    """What both kinds of battles have in common."""
+class MapBattles(SkirmishEnv, VectorEnv):
+    """Battles on one of SMAC's maps."""
 
     idle_action = STOP
 
-    def reset_later(self, seed: int | None = None) -> None:
-        """Second battles of games started with the seed, or the next ones; the first are not fought."""
-        if seed is not None:
-            self.reset(seed)
-        self.reset()
 
-
-class MapBattles(SkirmishEnv, _Battles):
-    """Battles on one of SMAC's maps."""
-
-
-class DrawnBattles(GeneratedEnv, _Battles):
+class DrawnBattles(GeneratedEnv, VectorEnv):
     """Battles with drawn teams and places."""
+
+    idle_action = STOP
 
 
 def build(name: str, *, num_envs: int, observation: str, seed: int, options: dict[str, Any]) -> VectorEnv:

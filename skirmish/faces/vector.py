@@ -161,6 +161,12 @@ class SkirmishEnv(Slots):
             if rehearse:
                 self._rehearse()
 
+    def reset_later(self, seed: int | None = None) -> None:
+        """Second battles of games started with the seed, or the next ones; the first are not fought."""
+        if seed is not None or not self._started:
+            self.reset(seed)
+        self.reset()
+
     def reset_done(self) -> None:
         """New episodes in finished slots."""
         finished = self.finished

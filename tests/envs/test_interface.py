@@ -155,7 +155,10 @@ def test_later_battles_are_second_ones_of_the_seed_and_then_the_next(name):
     env.reset_later()
     other.reset()
     assert not snapshots_differ(env.snapshot(), other.snapshot())
+    unseeded = envs.make(name, num_envs=3, seed=5)
+    unseeded.reset_later()  # begins its games from its own seed
     env.reset_later(5)
+    assert not snapshots_differ(env.snapshot(), unseeded.snapshot())
     other.reset(5)
     other.reset()
     assert not snapshots_differ(env.snapshot(), other.snapshot())
